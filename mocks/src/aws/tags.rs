@@ -1,0 +1,6 @@
+//! Tags of resources.
+
+use std::collections::BTreeMap;
+
+/// Tags by key.
+pub type Tags = BTreeMap<String, String>;

@@ -1,0 +1,1 @@
+//! An emulated Kubernetes cluster: API server, controllers and node agents.

@@ -1,0 +1,9 @@
+//! Emulated AWS, Kubernetes, network and workloads: everything that the embedded environment of `acrossk8s` runs on,
+//! usable on its own.
+#![forbid(unsafe_code)]
+
+pub mod aws;
+pub mod clock;
+pub mod kubernetes;
+pub mod network;
+pub mod workloads;

@@ -1,0 +1,156 @@
+//! The network that carries the packets: one trait, so that a lab does not know whether the in-process model or the
+//! kernel decides.
+//!
+//! What is reachable follows from the AWS state (a [`acrossk8s_vpc::Fabric`], read again for each connection and each
+//! datagram) and from the services that each cluster's kube-proxy has programmed. Nothing else.
+
+pub mod model;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Supplies the AWS state that packets obey.
+pub trait FabricSource: Send + Sync + 'static {
+    /// The present state. Cheap when nothing changed since the last call.
+    fn fabric(&self) -> Arc<acrossk8s_vpc::Fabric>;
+}
+
+/// A network of hosts.
+#[async_trait]
+pub trait Network: Send + Sync + 'static {
+    /// Attaches a host with an address. The address must belong to an interface of its VPC for packets to pass.
+    ///
+    /// # Errors
+    /// `AddrInUse` when another host of the VPC has the address.
+    async fn attach(&self, host: HostSpec) -> io::Result<Arc<dyn Host>>;
+
+    /// Detaches a host: its listeners close and its connections break. Unknown hosts are ignored.
+    async fn detach(&self, vpc: &str, address: Ipv4Addr);
+
+    /// Replaces what kube-proxy has programmed on the nodes of one VPC.
+    async fn program_services(&self, vpc: &str, services: ServiceTable);
+
+    /// A human-readable name of the implementation: `model` or `kernel`.
+    fn kind(&self) -> &'static str;
+}
+
+/// Where a host is and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostSpec {
+    /// Name for messages, for example `tidb-1/kube-system/coredns-1`.
+    pub name: String,
+    /// VPC whose address space the address is in.
+    pub vpc: String,
+    /// The host's address.
+    pub address: Ipv4Addr,
+    /// What kind of host it is.
+    pub kind: HostKind,
+}
+
+/// What a host is, which decides the translations on its way out and in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostKind {
+    /// A node: answers node ports of its cluster's services.
+    Node,
+    /// A pod on a node. With `source_nat`, packets to addresses outside the VPC leave with the node's address, as the
+    /// VPC CNI does by default, except to the `excluded` CIDR blocks (`AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`).
+    Pod {
+        /// Primary address of the node the pod is on.
+        node: Ipv4Addr,
+        /// Whether the VPC CNI translates the source (`AWS_VPC_K8S_CNI_EXTERNALSNAT=false`).
+        source_nat: bool,
+        /// Blocks for which it does not.
+        excluded: Vec<ipnet::Ipv4Net>,
+    },
+    /// An interface of a load balancer: the source of its health checks.
+    LoadBalancer,
+}
+
+/// Transport protocol of a service port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What kube-proxy programs on every node of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceTable {
+    /// Cluster address, port and protocol to ready endpoints (address and port).
+    pub cluster: BTreeMap<(Ipv4Addr, u16, Transport), Vec<SocketAddrV4>>,
+    /// Node port and protocol to ready endpoints. The source becomes the node's address
+    /// (`externalTrafficPolicy: Cluster`).
+    pub node_ports: BTreeMap<(u16, Transport), Vec<SocketAddrV4>>,
+}
+
+/// A byte stream that a connection carries.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A boxed byte stream.
+pub type BoxStream = Box<dyn Stream>;
+
+/// An end of the network: sockets are opened here.
+#[async_trait]
+pub trait Host: Send + Sync + 'static {
+    /// The host's own address.
+    fn address(&self) -> Ipv4Addr;
+
+    /// The address the other end would see for a connection to `to`.
+    fn source_for(&self, to: Ipv4Addr) -> Ipv4Addr;
+
+    /// Listens for TCP connections.
+    ///
+    /// # Errors
+    /// `AddrInUse` when the port is taken.
+    async fn listen(&self, port: u16) -> io::Result<Box<dyn Listener>>;
+
+    /// Opens a TCP connection.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` when the packet arrives and nothing listens; `TimedOut` when the packet or its answer is
+    /// dropped. An implementation that knows that no answer can come says so without waiting.
+    async fn connect(&self, to: SocketAddrV4) -> io::Result<BoxStream>;
+
+    /// Binds a UDP socket; port 0 picks a free one.
+    ///
+    /// # Errors
+    /// `AddrInUse` when the port is taken.
+    async fn bind(&self, port: u16) -> io::Result<Box<dyn Datagram>>;
+}
+
+/// Accepts TCP connections.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    /// The next connection, with the source address as seen here.
+    ///
+    /// # Errors
+    /// `NotConnected` when the host has been detached.
+    async fn accept(&self) -> io::Result<(BoxStream, SocketAddrV4)>;
+}
+
+/// A UDP socket.
+#[async_trait]
+pub trait Datagram: Send + Sync {
+    /// Sends one datagram. A drop on the way is not an error.
+    ///
+    /// # Errors
+    /// `NotConnected` when the host has been detached.
+    async fn send_to(&self, payload: &[u8], to: SocketAddrV4) -> io::Result<()>;
+
+    /// Receives one datagram, with the source address as seen here.
+    ///
+    /// # Errors
+    /// `NotConnected` when the host has been detached; `ConnectionRefused` when a datagram sent from here met a closed
+    /// port; `TimedOut` when a datagram sent from here, or the answer to it, is known to have been dropped.
+    async fn recv_from(&self) -> io::Result<(Vec<u8>, SocketAddrV4)>;
+}

@@ -1,0 +1,131 @@
+//! What runs in pods: programs in process, each seeing only what a container sees.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::network::Host;
+
+/// A container image's behaviour.
+#[async_trait]
+pub trait Program: Send + Sync + 'static {
+    /// Runs the container's main process until it ends by itself or `container.stop` is cancelled. Returns the exit
+    /// code.
+    async fn run(&self, container: Container) -> i32;
+
+    /// Runs a command in the running container (`kubectl exec`). Returns the exit code, 126 or 127 where the image has
+    /// no such command, as a container runtime does.
+    async fn exec(&self, container: Container, command: Vec<String>, io: ExecIo) -> i32;
+}
+
+/// What a program sees. Cheap to clone.
+#[derive(Clone)]
+pub struct Container {
+    /// Cluster, for messages.
+    pub cluster: String,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// The pod's hostname.
+    pub hostname: String,
+    /// Image, as in the pod's spec.
+    pub image: String,
+    /// Arguments of the main process.
+    pub args: Vec<String>,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// The pod's end of the network.
+    pub host: Arc<dyn Host>,
+    /// `/etc/resolv.conf`.
+    pub resolv_conf: ResolvConf,
+    /// Files of mounted volumes by absolute path, updated as the kubelet syncs them.
+    pub files: watch::Receiver<Arc<BTreeMap<String, Bytes>>>,
+    /// The API of its cluster with its service account, where the pod has one.
+    pub api: Option<kube::Client>,
+    /// Standard output: lines of the container's log.
+    pub log: Log,
+    /// Whether the program is ready to serve; starts as `false`.
+    pub ready: watch::Sender<bool>,
+    /// The lab's clock.
+    pub clock: Clock,
+    /// Cancelled when the container has to stop.
+    pub stop: CancellationToken,
+}
+
+/// Name resolution of a pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResolvConf {
+    /// `nameserver` lines.
+    pub nameservers: Vec<Ipv4Addr>,
+    /// The `search` line.
+    pub search: Vec<String>,
+    /// `options ndots:N`.
+    pub ndots: usize,
+}
+
+impl std::fmt::Display for ResolvConf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.search.is_empty() {
+            writeln!(f, "search {}", self.search.join(" "))?;
+        }
+        for nameserver in &self.nameservers {
+            writeln!(f, "nameserver {nameserver}")?;
+        }
+        writeln!(f, "options ndots:{}", self.ndots)
+    }
+}
+
+/// Lines of a container's log, with the time each was written.
+#[derive(Clone, Default)]
+pub struct Log(Arc<watch::Sender<Vec<(jiff::Timestamp, String)>>>);
+
+impl Log {
+    /// Appends a line.
+    pub fn line(&self, line: impl Into<String>) {
+        let line = line.into();
+        self.0.send_modify(|lines| lines.push((jiff::Timestamp::now(), line)));
+    }
+
+    /// Follows the log: the lines so far, and a notice of each change.
+    pub fn subscribe(&self) -> watch::Receiver<Vec<(jiff::Timestamp, String)>> {
+        self.0.subscribe()
+    }
+}
+
+/// Standard streams of a command run by exec.
+pub struct ExecIo {
+    /// Standard input, ended when the sender is dropped.
+    pub stdin: tokio::sync::mpsc::Receiver<Bytes>,
+    /// Standard output.
+    pub stdout: tokio::sync::mpsc::Sender<Bytes>,
+    /// Standard error.
+    pub stderr: tokio::sync::mpsc::Sender<Bytes>,
+}
+
+/// Programs by image.
+#[derive(Clone, Default)]
+pub struct Images(BTreeMap<String, Arc<dyn Program>>);
+
+impl Images {
+    /// Adds a program for an image name without tag, for example `nginx` or `docker.io/library/nginx`.
+    pub fn insert(&mut self, repository: impl Into<String>, program: Arc<dyn Program>) {
+        self.0.insert(repository.into(), program);
+    }
+
+    /// The program of an image reference (tag and digest ignored), if any: no program is an `ErrImagePull`.
+    pub fn resolve(&self, image: &str) -> Option<Arc<dyn Program>> {
+        let name = image.split('@').next().unwrap_or(image);
+        let repository = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => repository,
+            _ => name,
+        };
+        self.0.get(repository).cloned()
+    }
+}
