@@ -1,0 +1,5 @@
+//! Reading AWS, Kubernetes and probes into an [`Observation`].
+
+mod model;
+
+pub use model::*;
