@@ -58,9 +58,8 @@ pub struct Regions(BTreeMap<String, Clients>);
 impl Regions {
     /// Makes the clients of each region.
     pub fn new<'a>(access: &Access, regions: impl IntoIterator<Item = &'a str>) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
         Self(regions.into_iter().map(|region| (region.to_owned(), Clients::new(access, region, &http))).collect())
     }
 

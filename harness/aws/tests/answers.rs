@@ -48,9 +48,8 @@ async fn a_missing_load_balancer_is_recognised() {
     let body = "<ErrorResponse xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><Error>\
                 <Type>Sender</Type><Code>LoadBalancerNotFound</Code><Message>not found</Message></Error>\
                 <RequestId>0</RequestId></ErrorResponse>";
-    let rule = mock!(acrossk8s_aws::elbv2::Client::describe_load_balancers).then_http_response(move || {
-        Response::new(StatusCode::try_from(400).expect("a status"), SdkBody::from(body))
-    });
+    let rule = mock!(acrossk8s_aws::elbv2::Client::describe_load_balancers)
+        .then_http_response(move || Response::new(StatusCode::try_from(400).expect("a status"), SdkBody::from(body)));
     let client = mock_client!(elbv2, RuleMode::MatchAny, [&rule]);
 
     let error = client.describe_load_balancers().names("a0").send().await.expect_err("there is none");

@@ -19,7 +19,7 @@ pub struct EmbeddedOptions {
 
 impl EmbeddedOptions {
     pub(super) fn config(&self) -> LabConfig {
-        LabConfig { aws_listen: (std::net::Ipv4Addr::LOCALHOST, self.aws_port).into(), ..LabConfig::default() }
+        LabConfig { aws_listen: Some((std::net::Ipv4Addr::LOCALHOST, self.aws_port).into()), ..LabConfig::default() }
     }
 }
 
@@ -142,7 +142,9 @@ impl Environment for Embedded {
     async fn shutdown(&self) {
         if let Some(lab) = &self.lab {
             lab.shutdown().await;
-        } else if let Err(error) = self.send("the lab could not be ended", self.http.post(self.control("shutdown"))).await {
+        } else if let Err(error) =
+            self.send("the lab could not be ended", self.http.post(self.control("shutdown"))).await
+        {
             tracing::debug!(%error, "the lab was gone before it was told to end");
         }
     }

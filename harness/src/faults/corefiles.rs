@@ -40,7 +40,13 @@ fn documented(zones: &[ForwardZone]) -> String {
 pub(super) fn nest_first_zone(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
     let Some((first, rest)) = zones.split_first() else { return corefile.to_owned() };
     let end = corefile.rfind('}').unwrap_or(corefile.len());
-    format!("{}{}{}\n{}", &corefile[..end], block(first, &first.upstreams, true), &corefile[end..].trim_end(), documented(rest))
+    format!(
+        "{}{}{}\n{}",
+        &corefile[..end],
+        block(first, &first.upstreams, true),
+        &corefile[end..].trim_end(),
+        documented(rest)
+    )
 }
 
 /// The first zone without `force_tcp`, the others as documented.

@@ -8,7 +8,11 @@ mod corefiles;
 
 pub use catalogue::CATALOGUE;
 
+use std::collections::BTreeSet;
+
+use crate::events::Outcome as VerdictOutcome;
 use crate::procedure::Task;
+use crate::run::Outcome;
 use crate::topology::Topology;
 
 /// One deliberate deviation.
@@ -28,6 +32,44 @@ pub struct Fault {
 /// The fault with an id.
 pub fn find(id: &str) -> Option<&'static Fault> {
     CATALOGUE.iter().find(|fault| fault.id == id)
+}
+
+/// What a run with a fault came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Invariants that failed.
+    pub failed: BTreeSet<String>,
+    /// Invariants that were blocked.
+    pub blocked: BTreeSet<String>,
+    /// Invariants that name the fault and did not fail.
+    pub missed: BTreeSet<String>,
+    /// Invariants that do not name the fault and failed.
+    pub surplus: BTreeSet<String>,
+    /// What teardown left.
+    pub left: Vec<String>,
+}
+
+impl Judgement {
+    /// Whether exactly the invariants that name the fault failed, and nothing is left.
+    pub fn is_exact(&self) -> bool {
+        self.missed.is_empty() && self.surplus.is_empty() && self.left.is_empty()
+    }
+}
+
+/// Holds what a run with a fault came to against what the fault says.
+pub fn judge(fault: &Fault, outcome: &Outcome) -> Judgement {
+    let with = |wanted: fn(&VerdictOutcome) -> bool| -> BTreeSet<String> {
+        outcome.verdicts.iter().filter(|it| wanted(&it.outcome)).map(|it| it.invariant.clone()).collect()
+    };
+    let failed = with(|outcome| *outcome == VerdictOutcome::Fail);
+    let named: BTreeSet<String> = fault.caught_by.iter().map(|id| (*id).to_owned()).collect();
+    Judgement {
+        missed: named.difference(&failed).cloned().collect(),
+        surplus: failed.difference(&named).cloned().collect(),
+        blocked: with(|outcome| matches!(outcome, VerdictOutcome::Blocked { .. })),
+        left: outcome.left.clone(),
+        failed,
+    }
 }
 
 /// The tasks without one of them; those that needed it no longer do.

@@ -10,8 +10,8 @@ use futures::future::join_all;
 
 use super::load_balancers;
 use super::{
-    ClusterObservation, Eks, Interface, NetworkAcl, Observation, Peering, Route, RouteTable, Rule, SecurityGroup, Subnet,
-    Unread, Vpc,
+    ClusterObservation, Eks, Interface, NetworkAcl, Observation, Peering, Route, RouteTable, Rule, SecurityGroup,
+    Subnet, Unread, Vpc,
 };
 use crate::procedure::{World, target_of};
 
@@ -68,11 +68,8 @@ async fn read_region(world: &World, clients: &Clients) -> AwsView {
             Err(error) => view.unread.push(unread(Some(*index), "EKS", clients, error)),
         }
     }
-    let vpcs: BTreeMap<String, usize> = view
-        .clusters
-        .iter()
-        .filter_map(|(index, cluster)| Some((cluster.eks.as_ref()?.vpc.clone(), *index)))
-        .collect();
+    let vpcs: BTreeMap<String, usize> =
+        view.clusters.iter().filter_map(|(index, cluster)| Some((cluster.eks.as_ref()?.vpc.clone(), *index))).collect();
     if vpcs.is_empty() {
         return view;
     }
@@ -181,7 +178,7 @@ impl Of<'_> {
                 .filter_map(|association| association.cidr_block()?.parse().ok())
                 .collect();
             if cidr_blocks.is_empty() {
-                cidr_blocks.extend(vpc.cidr_block().and_then(|cidr| cidr.parse().ok()));
+                cidr_blocks.extend(vpc.cidr_block().and_then(|cidr| cidr.parse::<ipnet::Ipv4Net>().ok()));
             }
             found.push((index, Vpc { id: vpc.vpc_id().unwrap_or_default().to_owned(), cidr_blocks }));
         }
@@ -314,7 +311,9 @@ impl Of<'_> {
             let mut addresses: Vec<(bool, std::net::Ipv4Addr)> = interface
                 .private_ip_addresses()
                 .iter()
-                .filter_map(|address| Some((!address.primary().unwrap_or(false), address.private_ip_address()?.parse().ok()?)))
+                .filter_map(|address| {
+                    Some((!address.primary().unwrap_or(false), address.private_ip_address()?.parse().ok()?))
+                })
                 .collect();
             addresses.sort_by_key(|(secondary, _)| *secondary);
             found.push((
@@ -323,7 +322,11 @@ impl Of<'_> {
                     id: interface.network_interface_id().unwrap_or_default().to_owned(),
                     subnet: interface.subnet_id().unwrap_or_default().to_owned(),
                     addresses: addresses.into_iter().map(|(_, address)| address).collect(),
-                    security_groups: interface.groups().iter().filter_map(|it| it.group_id().map(str::to_owned)).collect(),
+                    security_groups: interface
+                        .groups()
+                        .iter()
+                        .filter_map(|it| it.group_id().map(str::to_owned))
+                        .collect(),
                     description: interface.description().unwrap_or_default().to_owned(),
                     instance: interface.attachment().and_then(|it| it.instance_id()).map(str::to_owned),
                 },

@@ -126,9 +126,7 @@ impl Reader<'_> {
             kind: spec.type_.unwrap_or_default(),
             selector: spec.selector.unwrap_or_default(),
             ports: ports.collect(),
-            hostname: service
-                .status
-                .and_then(|status| status.load_balancer?.ingress?.into_iter().next()?.hostname),
+            hostname: service.status.and_then(|status| status.load_balancer?.ingress?.into_iter().next()?.hostname),
             ready_endpoints: self.ready_endpoints().await?,
             warnings: self.warnings().await?,
         }))
@@ -140,7 +138,7 @@ impl Reader<'_> {
         let found = slices.list(&ListParams::default().labels(&selector)).await?;
         Ok(found
             .into_iter()
-            .flat_map(|slice| slice.endpoints.into_iter().flatten())
+            .flat_map(|slice| slice.endpoints)
             .filter(|endpoint| endpoint.conditions.as_ref().and_then(|it| it.ready) != Some(false))
             .flat_map(|endpoint| endpoint.addresses)
             .filter_map(|address| address.parse().ok())
@@ -201,11 +199,8 @@ impl Reader<'_> {
 
 fn node(node: KubeNode) -> Option<Node> {
     let status = node.status.unwrap_or_default();
-    let ready = status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready =
+        status.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     let address = status
         .addresses
         .iter()

@@ -28,11 +28,7 @@ pub async fn observe(world: &Arc<World>) -> Observation {
                 observation.clusters[index].kubernetes = Some(seen);
                 observation.unread.extend(unread);
             }
-            Err(why) => observation.unread.push(Unread {
-                cluster: Some(index),
-                what: "Kubernetes".to_owned(),
-                why,
-            }),
+            Err(why) => observation.unread.push(Unread { cluster: Some(index), what: "Kubernetes".to_owned(), why }),
         }
     }
     for (index, facts) in world.facts.lock().clusters.iter() {

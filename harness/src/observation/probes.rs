@@ -91,7 +91,9 @@ async fn tcp(world: &World, from: ClusterIndex, address: Ipv4Addr, port: u16) ->
     Ok(match output.code {
         0 => ProbeResult::Connected,
         // Connected, and then nothing was said until the time was over.
-        28 if began.elapsed() >= Duration::from_secs(5) && output.stderr.contains("Operation timed out") => ProbeResult::Connected,
+        28 if began.elapsed() >= Duration::from_secs(5) && output.stderr.contains("Operation timed out") => {
+            ProbeResult::Connected
+        }
         _ => nginx::curl_failure(&output),
     })
 }

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 
-use super::resource::{Found, Resource, RUN_TAG};
+use super::resource::{Found, RUN_TAG, Resource};
 use super::steps::{Each, Phase, Scope, Step};
 use super::world::context_of;
 use super::{World, aws_failure, cluster_config, kube_failure};
@@ -69,7 +69,10 @@ pub static CREATE_NAMESPACE: Step = Step {
     needs: |_, scope| vec![("get-context", scope)],
     commands: |topology, scope| match scope {
         Scope::Cluster(index) => {
-            vec![format!("kubectl --context ${{context_{scope}}} create namespace {}", topology.cluster(index).namespace)]
+            vec![format!(
+                "kubectl --context ${{context_{scope}}} create namespace {}",
+                topology.cluster(index).namespace
+            )]
         }
         _ => Vec::new(),
     },
@@ -128,7 +131,13 @@ async fn create_cluster(context: TaskContext<World>, scope: Scope) -> Result<Don
                     Err(error) => Err(aws_failure(what.clone(), &error)),
                 }
             },
-            async { world.environment.create_cluster(&config).await.map_err(|error| Failure::new(what.clone()).because(error.why)) },
+            async {
+                world
+                    .environment
+                    .create_cluster(&config)
+                    .await
+                    .map_err(|error| Failure::new(what.clone()).because(error.why))
+            },
         )
         .await?;
     Ok(if made { Done::changed() } else { Done::unchanged() })
@@ -158,7 +167,8 @@ async fn get_context(context: TaskContext<World>, scope: Scope) -> Result<Done, 
 /// The kubeconfig of the run: in its directory, never in the user's own.
 async fn write_kubeconfig(world: &World, kubeconfig: &kube::config::Kubeconfig) -> Result<(), Failure> {
     let path = world.directory.join(crate::run_directory::KUBECONFIG);
-    let yaml = serde_saphyr::to_string(kubeconfig).map_err(|error| Failure::new("the kubeconfig cannot be written as YAML").because(error))?;
+    let yaml = serde_saphyr::to_string(kubeconfig)
+        .map_err(|error| Failure::new("the kubeconfig cannot be written as YAML").because(error))?;
     // Several clusters write the same file: a rename never shows half of one.
     let temporary = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4()));
     let written = async {

@@ -110,10 +110,9 @@ pub(crate) async fn config_maps(world: &World, index: ClusterIndex) -> Result<Ap
 
 pub(crate) async fn coredns_pods(world: &World, index: ClusterIndex) -> Result<Vec<Pod>, Failure> {
     let pods: Api<Pod> = Api::namespaced(world.kubernetes(index).await?, NAMESPACE);
-    let found = pods
-        .list(&ListParams::default().labels(SELECTOR))
-        .await
-        .map_err(|error| kube_failure(format!("the CoreDNS pods of {} cannot be listed", world.cluster(index).name), &error))?;
+    let found = pods.list(&ListParams::default().labels(SELECTOR)).await.map_err(|error| {
+        kube_failure(format!("the CoreDNS pods of {} cannot be listed", world.cluster(index).name), &error)
+    })?;
     Ok(found.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
 }
 
@@ -144,7 +143,8 @@ async fn edit(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure
     let added = zones.iter().map(|zone| (zone.zone.clone(), zone.upstreams.clone())).collect();
     replace_corefile(&context, index, added, |corefile| {
         acrossk8s_corefile::plan_edit(corefile, &zones).map(|edited| edited.text).map_err(|error| {
-            Failure::new(format!("the Corefile of {} cannot be edited", context.world().cluster(index).name)).because(error)
+            Failure::new(format!("the Corefile of {} cannot be edited", context.world().cluster(index).name))
+                .because(error)
         })
     })
     .await
@@ -160,7 +160,8 @@ pub(crate) async fn replace_corefile(
     let world = context.world();
     let cluster = world.cluster(index).name.clone();
     let what = format!("the CoreDNS configuration of {cluster} cannot be changed");
-    let backup = world.known(index).coredns_backup.ok_or_else(|| Failure::new(&what).because("it was not backed up"))?;
+    let backup =
+        world.known(index).coredns_backup.ok_or_else(|| Failure::new(&what).because("it was not backed up"))?;
     let api = config_maps(world, index).await?;
     let mut config_map = api.get(CONFIG_MAP).await.map_err(|error| kube_failure(&what, &error))?;
     let corefile = config_map
@@ -194,10 +195,9 @@ async fn reloads(world: &World, index: ClusterIndex) -> Result<std::collections:
     let mut reloads = std::collections::BTreeMap::new();
     for pod in coredns_pods(world, index).await? {
         let name = pod.metadata.name.unwrap_or_default();
-        let log = pods
-            .logs(&name, &LogParams::default())
-            .await
-            .map_err(|error| kube_failure(format!("the log of {name} of {} cannot be read", world.cluster(index).name), &error))?;
+        let log = pods.logs(&name, &LogParams::default()).await.map_err(|error| {
+            kube_failure(format!("the log of {name} of {} cannot be read", world.cluster(index).name), &error)
+        })?;
         let count = log.lines().filter(|line| line.contains("Reloading complete")).count();
         reloads.insert(name, count);
     }
@@ -214,22 +214,27 @@ async fn await_reload(context: TaskContext<World>, scope: Scope) -> Result<Done,
     let patience = world.patience();
     let cluster = &world.cluster(index).name;
     context
-        .wait_for(&format!("every CoreDNS pod of {cluster} to reload"), patience.coredns_reload, patience.poll, async || {
-            let now = reloads(world, index).await?;
-            // A pod that is new since the edit has started with the edited file.
-            let waiting: Vec<_> = now
-                .iter()
-                .filter(|(pod, count)| known.reloads_before.get(*pod).is_some_and(|before| *count <= before))
-                .map(|(pod, _)| pod.as_str())
-                .collect();
-            Ok(if now.is_empty() {
-                Condition::NotYet("there is no CoreDNS pod".to_owned())
-            } else if waiting.is_empty() {
-                Condition::Ready(())
-            } else {
-                Condition::NotYet(format!("{} did not reload yet", waiting.join(", ")))
-            })
-        })
+        .wait_for(
+            &format!("every CoreDNS pod of {cluster} to reload"),
+            patience.coredns_reload,
+            patience.poll,
+            || async {
+                let now = reloads(world, index).await?;
+                // A pod that is new since the edit has started with the edited file.
+                let waiting: Vec<_> = now
+                    .iter()
+                    .filter(|(pod, count)| known.reloads_before.get(*pod).is_some_and(|before| *count <= before))
+                    .map(|(pod, _)| pod.as_str())
+                    .collect();
+                Ok(if now.is_empty() {
+                    Condition::NotYet("there is no CoreDNS pod".to_owned())
+                } else if waiting.is_empty() {
+                    Condition::Ready(())
+                } else {
+                    Condition::NotYet(format!("{} did not reload yet", waiting.join(", ")))
+                })
+            },
+        )
         .await?;
     Ok(Done::changed())
 }

@@ -27,7 +27,12 @@ where
         Some(advice) => failure.advise(advice),
         None => failure,
     };
-    if is_retryable(code) { failure.retry() } else { failure }
+    // An answer with another code is a refusal: nothing was made. Without a code nobody knows.
+    match code {
+        "" => failure,
+        code if is_retryable(code) => failure.retry(),
+        _ => failure.refused(),
+    }
 }
 
 /// A failed Kubernetes call as a task's failure.
@@ -35,6 +40,7 @@ pub fn kube_failure(what: impl Into<String>, error: &kube::Error) -> Failure {
     let failure = Failure::new(what).because(error.to_string());
     match error {
         kube::Error::Api(status) if status.code == 409 || status.code == 429 || status.code >= 500 => failure.retry(),
+        kube::Error::Api(_) => failure.refused(),
         kube::Error::HyperError(_) | kube::Error::Service(_) => failure.retry(),
         _ => failure,
     }
@@ -42,7 +48,10 @@ pub fn kube_failure(what: impl Into<String>, error: &kube::Error) -> Failure {
 
 fn is_retryable(code: &str) -> bool {
     code.ends_with(".NotFound")
-        || matches!(code, "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "InternalError" | "Unavailable")
+        || matches!(
+            code,
+            "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "InternalError" | "Unavailable"
+        )
 }
 
 fn advice(code: &str) -> Option<&'static str> {
@@ -50,8 +59,12 @@ fn advice(code: &str) -> Option<&'static str> {
         "VpcPeeringConnectionAlreadyExists" => "another active peering joins the two VPCs: delete it, or use it",
         "RouteAlreadyExists" => "delete the route that is there, or replace it if it is yours",
         "RouteLimitExceeded" => "raise the quota \"Routes per route table\", or use fewer clusters",
-        "RulesPerSecurityGroupLimitExceeded" => "raise the quota \"Inbound rules per security group\", or use fewer clusters",
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => "give the credentials the permission that the message names",
+        "RulesPerSecurityGroupLimitExceeded" => {
+            "raise the quota \"Inbound rules per security group\", or use fewer clusters"
+        }
+        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
+            "give the credentials the permission that the message names"
+        }
         "ExpiredToken" | "RequestExpired" | "AuthFailure" => "renew the credentials",
         _ => return None,
     })

@@ -132,7 +132,7 @@ async fn hostname_of(context: &TaskContext<World>, index: ClusterIndex) -> Resul
     let services: Api<Service> = Api::namespaced(world.kubernetes(index).await?, NAMESPACE);
     let patience = world.patience();
     context
-        .wait_for(&format!("{cluster} to give {SERVICE} a hostname"), patience.load_balancer, patience.poll, async || {
+        .wait_for(&format!("{cluster} to give {SERVICE} a hostname"), patience.load_balancer, patience.poll, || async {
             let service = services
                 .get_opt(SERVICE)
                 .await
@@ -142,7 +142,8 @@ async fn hostname_of(context: &TaskContext<World>, index: ClusterIndex) -> Resul
                 .status
                 .and_then(|status| status.load_balancer?.ingress?.into_iter().next()?.hostname)
                 .filter(|hostname| !hostname.is_empty());
-            Ok(hostname.map_or_else(|| Condition::NotYet("its status has no hostname yet".to_owned()), Condition::Ready))
+            Ok(hostname
+                .map_or_else(|| Condition::NotYet("its status has no hostname yet".to_owned()), Condition::Ready))
         })
         .await
 }
@@ -162,27 +163,38 @@ async fn await_active(context: TaskContext<World>, scope: Scope) -> Result<Done,
     let hostname = hostname_of(&context, index).await?;
     let name = name_in(&hostname).to_owned();
     if name == "k8s" {
-        return Err(Failure::new(format!("the load balancer of {cluster} was not made by the controller that the document expects"))
-            .because(format!("its hostname is {hostname}: the AWS Load Balancer Controller or EKS Auto Mode took the Service"))
-            .advise("turn off the controller's mutating webhook (enableServiceMutatorWebhook=false), and Auto Mode"));
+        return Err(Failure::new(format!(
+            "the load balancer of {cluster} was not made by the controller that the document expects"
+        ))
+        .because(format!(
+            "its hostname is {hostname}: the AWS Load Balancer Controller or EKS Auto Mode took the Service"
+        ))
+        .advise("turn off the controller's mutating webhook (enableServiceMutatorWebhook=false), and Auto Mode"));
     }
     let clients = world.aws(index)?;
     let patience = world.patience();
     let arn = context
-        .wait_for(&format!("load balancer {name} of {cluster} to become active"), patience.load_balancer, patience.poll, async || {
-            let Some(found) = describe(clients, &name).await? else {
-                return Ok(Condition::NotYet("it does not exist".to_owned()));
-            };
-            let state = found.state();
-            Ok(match state.and_then(|state| state.code()) {
-                Some(State::Active | State::ActiveImpaired) => Condition::Ready(found.load_balancer_arn.unwrap_or_default()),
-                Some(State::Failed) => {
-                    return Err(Failure::new(format!("load balancer {name} of {cluster} has failed"))
-                        .because(state.and_then(|state| state.reason()).unwrap_or("no reason is given")));
-                }
-                code => Condition::NotYet(format!("it is {}", code.map_or("in no state", |code| code.as_str()))),
-            })
-        })
+        .wait_for(
+            &format!("load balancer {name} of {cluster} to become active"),
+            patience.load_balancer,
+            patience.poll,
+            || async {
+                let Some(found) = describe(clients, &name).await? else {
+                    return Ok(Condition::NotYet("it does not exist".to_owned()));
+                };
+                let state = found.state();
+                Ok(match state.and_then(|state| state.code()) {
+                    Some(State::Active | State::ActiveImpaired) => {
+                        Condition::Ready(found.load_balancer_arn.unwrap_or_default())
+                    }
+                    Some(State::Failed) => {
+                        return Err(Failure::new(format!("load balancer {name} of {cluster} has failed"))
+                            .because(state.and_then(|state| state.reason()).unwrap_or("no reason is given")));
+                    }
+                    code => Condition::NotYet(format!("it is {}", code.map_or("in no state", |code| code.as_str()))),
+                })
+            },
+        )
         .await?;
     await_healthy_target(&context, clients, &name, &arn).await?;
     world.learn(index, |facts| facts.load_balancer = Some(name.clone()));
@@ -199,34 +211,39 @@ async fn await_healthy_target(
     let patience = context.world().patience();
     let read = |what: &str| format!("the {what} of load balancer {name} cannot be read");
     context
-        .wait_for(&format!("load balancer {name} to have a healthy target"), patience.target_health, patience.poll, async || {
-            let groups = clients
-                .elbv2
-                .describe_target_groups()
-                .load_balancer_arn(arn)
-                .send()
-                .await
-                .map_err(|error| aws_failure(read("target groups"), &error))?;
-            let mut seen = Vec::new();
-            for group in groups.target_groups() {
-                let health = clients
+        .wait_for(
+            &format!("load balancer {name} to have a healthy target"),
+            patience.target_health,
+            patience.poll,
+            || async {
+                let groups = clients
                     .elbv2
-                    .describe_target_health()
-                    .set_target_group_arn(group.target_group_arn.clone())
+                    .describe_target_groups()
+                    .load_balancer_arn(arn)
                     .send()
                     .await
-                    .map_err(|error| aws_failure(read("target health"), &error))?;
-                for target in health.target_health_descriptions() {
-                    let state = target.target_health().and_then(|health| health.state());
-                    if state == Some(&Health::Healthy) {
-                        return Ok(Condition::Ready(()));
+                    .map_err(|error| aws_failure(read("target groups"), &error))?;
+                let mut seen = Vec::new();
+                for group in groups.target_groups() {
+                    let health = clients
+                        .elbv2
+                        .describe_target_health()
+                        .set_target_group_arn(group.target_group_arn.clone())
+                        .send()
+                        .await
+                        .map_err(|error| aws_failure(read("target health"), &error))?;
+                    for target in health.target_health_descriptions() {
+                        let state = target.target_health().and_then(|health| health.state());
+                        if state == Some(&Health::Healthy) {
+                            return Ok(Condition::Ready(()));
+                        }
+                        let id = target.target().and_then(|target| target.id()).unwrap_or("?");
+                        seen.push(format!("{id} is {}", state.map_or("unknown", |state| state.as_str())));
                     }
-                    let id = target.target().and_then(|target| target.id()).unwrap_or("?");
-                    seen.push(format!("{id} is {}", state.map_or("unknown", |state| state.as_str())));
                 }
-            }
-            Ok(Condition::NotYet(if seen.is_empty() { "it has no targets".to_owned() } else { seen.join(", ") }))
-        })
+                Ok(Condition::NotYet(if seen.is_empty() { "it has no targets".to_owned() } else { seen.join(", ") }))
+            },
+        )
         .await
 }
 

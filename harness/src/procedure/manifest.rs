@@ -36,7 +36,10 @@ pub async fn read(world: &World, name: &str) -> Result<Vec<DynamicObject>, Failu
     serde_saphyr::from_multiple::<serde_json::Value>(&text)
         .map_err(|error| error.to_string())
         .and_then(|documents| {
-            documents.into_iter().map(|value| DynamicObject::deserialize(value).map_err(|error| error.to_string())).collect()
+            documents
+                .into_iter()
+                .map(|value| DynamicObject::deserialize(value).map_err(|error| error.to_string()))
+                .collect()
         })
         .map_err(|error| Failure::new(format!("{} is not a manifest", path.display())).because(error))
 }
@@ -46,7 +49,9 @@ pub fn api_of(client: kube::Client, kind: &str, namespace: &str) -> Result<Api<D
     let resource = match kind {
         "Pod" => ApiResource::erase::<Pod>(&()),
         "Service" => ApiResource::erase::<Service>(&()),
-        other => return Err(Failure::new(format!("a manifest has the kind {other}, which the procedure does not use"))),
+        other => {
+            return Err(Failure::new(format!("a manifest has the kind {other}, which the procedure does not use")));
+        }
     };
     Ok(Api::namespaced_with(client, namespace, &resource))
 }
@@ -68,7 +73,7 @@ pub async fn apply(
     object.metadata.namespace = Some(namespace.to_owned());
     object.metadata.annotations.get_or_insert_default().insert(RUN_TAG.to_owned(), world.run_id.clone());
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let send = async || {
+    let send = || async {
         api.patch(&name, &params, &Patch::Apply(&object)).await.map(drop).map_err(|error| kube_failure(&what, &error))
     };
     let resource = Resource::Object { cluster, namespace: namespace.to_owned(), object: kind, name: name.clone() };

@@ -23,7 +23,7 @@ pub use cluster_config::cluster_config;
 pub use coredns::zones_for;
 pub use failure::{aws_failure, kube_failure};
 pub use nginx::{http_probe, url_of};
-pub use resource::{Found, Resource, RUN_TAG};
+pub use resource::{Found, RUN_TAG, Resource};
 pub(crate) use routes::{add_routes_through, target_of};
 pub use steps::{Body, Each, Phase, STEPS, Scope, Step, StepId, Task, task_id, tasks};
 pub use world::{ClusterFacts, Facts, World};

@@ -131,7 +131,7 @@ async fn deploy(context: TaskContext<World>, scope: Scope) -> Result<Done, Failu
     let pods = pods(world, index).await?;
     let patience = world.patience();
     context
-        .wait_for(&format!("{POD} of {} to be ready", cluster.name), patience.pod, patience.poll, async || {
+        .wait_for(&format!("{POD} of {} to be ready", cluster.name), patience.pod, patience.poll, || async {
             let pod = pods
                 .get_opt(POD)
                 .await
@@ -176,7 +176,12 @@ async fn check(context: TaskContext<World>, scope: Scope) -> Result<Done, Failur
         }
         other => serde_json::to_string(other).unwrap_or_default(),
     };
-    context.probed(&world.cluster(from).name, &world.cluster(to).name, matches!(probe.result, ProbeResult::Http { status: 200, welcome: true, .. }), &note);
+    context.probed(
+        &world.cluster(from).name,
+        &world.cluster(to).name,
+        matches!(probe.result, ProbeResult::Http { status: 200, welcome: true, .. }),
+        &note,
+    );
     world.probes.lock().push(probe);
     // What came of it is for the invariants to judge, with everything else that was seen.
     Ok(Done::unchanged().note(note))
@@ -197,11 +202,23 @@ pub async fn http_probe(world: &World, from: ClusterIndex, to: ClusterIndex) -> 
 async fn curl(world: &World, from: ClusterIndex, to: ClusterIndex, url: &str) -> Result<ProbeResult, Failure> {
     // The peer's access log shows the agent, and so which line belongs to this request.
     let agent = format!("acrossk8s/{}/{}", world.run_id, uuid::Uuid::new_v4());
-    let command = ["curl", "-sS", "--connect-timeout", "5", "--max-time", "10", "-A", &agent, "-w", "\\n%{http_code} %{remote_ip}", url]
-        .map(str::to_owned);
-    let output = exec(&pods(world, from).await?, POD, &command)
-        .await
-        .map_err(|error| Failure::new(format!("curl cannot be run in {POD} of {}", world.cluster(from).name)).because(error))?;
+    let command = [
+        "curl",
+        "-sS",
+        "--connect-timeout",
+        "5",
+        "--max-time",
+        "10",
+        "-A",
+        &agent,
+        "-w",
+        "\\n%{http_code} %{remote_ip}",
+        url,
+    ]
+    .map(str::to_owned);
+    let output = exec(&pods(world, from).await?, POD, &command).await.map_err(|error| {
+        Failure::new(format!("curl cannot be run in {POD} of {}", world.cluster(from).name)).because(error)
+    })?;
     let (Some((body, trailer)), 0) = (output.stdout.rsplit_once('\n'), output.code) else {
         return Ok(curl_failure(&output));
     };
@@ -229,11 +246,9 @@ pub(crate) fn curl_failure(output: &Output) -> ProbeResult {
 
 /// The source address in the peer's access log for the request with this agent.
 async fn seen_source(world: &World, at: ClusterIndex, agent: &str) -> Result<Option<Ipv4Addr>, Failure> {
-    let log = pods(world, at)
-        .await?
-        .logs(POD, &LogParams::default())
-        .await
-        .map_err(|error| kube_failure(format!("the access log of {} cannot be read", world.cluster(at).name), &error))?;
+    let log = pods(world, at).await?.logs(POD, &LogParams::default()).await.map_err(|error| {
+        kube_failure(format!("the access log of {} cannot be read", world.cluster(at).name), &error)
+    })?;
     Ok(log.lines().find(|line| line.contains(agent)).and_then(|line| line.split(' ').next()?.parse().ok()))
 }
 
@@ -253,13 +268,18 @@ async fn delete(context: TaskContext<World>, scope: Scope) -> Result<Done, Failu
     changed |= deleted(SERVICE, services.delete(SERVICE, &DeleteParams::default()).await.map(drop))?;
     let patience = world.patience();
     let gone = context
-        .wait_for(&format!("the nginx service of {name} to be gone"), patience.deletion, patience.poll, async || {
+        .wait_for(&format!("the nginx service of {name} to be gone"), patience.deletion, patience.poll, || async {
             let read = |error: &kube::Error| kube_failure(format!("the nginx service of {name} cannot be read"), error);
             let pod = pods.get_opt(POD).await.map_err(|error| read(&error))?.map(|_| format!("Pod {POD}"));
-            let service = services.get_opt(SERVICE).await.map_err(|error| read(&error))?.map(|_| format!("Service {SERVICE}"));
+            let service =
+                services.get_opt(SERVICE).await.map_err(|error| read(&error))?.map(|_| format!("Service {SERVICE}"));
             let left: Vec<_> = [pod, service].into_iter().flatten().collect();
             world.learn(index, |facts| facts.left_after_check = Some(left.clone()));
-            Ok(if left.is_empty() { Condition::Ready(()) } else { Condition::NotYet(format!("{} is there", left.join(" and "))) })
+            Ok(if left.is_empty() {
+                Condition::Ready(())
+            } else {
+                Condition::NotYet(format!("{} is there", left.join(" and ")))
+            })
         })
         .await;
     gone?;

@@ -1,6 +1,8 @@
 //! "Set up VPC peering", parts 1 to 3: VPC ids, and a peering connection for each pair of clusters.
 
-use acrossk8s_aws::ec2::types::{Filter, ResourceType, Tag, TagSpecification, VpcPeeringConnection, VpcPeeringConnectionStateReasonCode as Code};
+use acrossk8s_aws::ec2::types::{
+    Filter, ResourceType, Tag, TagSpecification, VpcPeeringConnection, VpcPeeringConnectionStateReasonCode as Code,
+};
 use acrossk8s_aws::{Clients, ec2};
 
 use super::clusters::cluster_of;
@@ -45,7 +47,10 @@ pub static CREATE_PEERING: Step = Step {
     commands: |topology, scope| match scope {
         Scope::Pair(pair) => vec![format!(
             "aws ec2 create-vpc-peering-connection --region {} --vpc-id ${{vpc_id_{}}} --peer-vpc-id ${{vpc_id_{}}} --peer-region {}",
-            topology.cluster(pair.requester).region, pair.requester, pair.accepter, topology.cluster(pair.accepter).region,
+            topology.cluster(pair.requester).region,
+            pair.requester,
+            pair.accepter,
+            topology.cluster(pair.accepter).region,
         )],
         _ => Vec::new(),
     },
@@ -66,7 +71,9 @@ pub static ACCEPT_PEERING: Step = Step {
     commands: |topology, scope| match scope {
         Scope::Pair(pair) => vec![format!(
             "aws ec2 accept-vpc-peering-connection --region {} --vpc-peering-connection-id ${{vpc_peering_id_{}{}}}",
-            topology.cluster(pair.accepter).region, pair.requester, pair.accepter,
+            topology.cluster(pair.accepter).region,
+            pair.requester,
+            pair.accepter,
         )],
         _ => Vec::new(),
     },
@@ -102,7 +109,8 @@ async fn get_vpc_id(context: TaskContext<World>, scope: Scope) -> Result<Done, F
     let found =
         world.aws(index)?.eks.describe_cluster().name(name).send().await.map_err(|error| aws_failure(&what, &error))?;
     let config = found.cluster().and_then(|cluster| cluster.resources_vpc_config());
-    let vpc = config.and_then(|config| config.vpc_id()).ok_or_else(|| Failure::new(&what).because("EKS names no VPC"))?;
+    let vpc =
+        config.and_then(|config| config.vpc_id()).ok_or_else(|| Failure::new(&what).because("EKS names no VPC"))?;
     let subnets = config.map(|config| config.subnet_ids().to_vec()).unwrap_or_default();
     world.learn(index, |facts| {
         facts.vpc = Some(vpc.to_owned());
@@ -123,7 +131,11 @@ async fn live_connection(clients: &Clients, a: &str, b: &str) -> Result<Option<V
             .filters(
                 Filter::builder()
                     .name("status-code")
-                    .set_values(Some(["initiating-request", "pending-acceptance", "provisioning", "active"].map(str::to_owned).into()))
+                    .set_values(Some(
+                        ["initiating-request", "pending-acceptance", "provisioning", "active"]
+                            .map(str::to_owned)
+                            .into(),
+                    ))
                     .build(),
             )
             .send()
@@ -201,9 +213,11 @@ async fn create_peering(context: TaskContext<World>, scope: Scope) -> Result<Don
 /// One look at a connection.
 async fn state_of(client: &ec2::Client, id: &str) -> Result<Option<(Code, String)>, Failure> {
     match client.describe_vpc_peering_connections().vpc_peering_connection_ids(id).send().await {
-        Ok(answer) => Ok(answer.vpc_peering_connections().first().and_then(|found| found.status()).and_then(|status| {
-            Some((status.code()?.clone(), status.message().unwrap_or_default().to_owned()))
-        })),
+        Ok(answer) => Ok(answer
+            .vpc_peering_connections()
+            .first()
+            .and_then(|found| found.status())
+            .and_then(|status| Some((status.code()?.clone(), status.message().unwrap_or_default().to_owned())))),
         // A new connection is not seen in both regions at once.
         Err(error) if super::failure::aws_code(&error) == Some("InvalidVpcPeeringConnectionID.NotFound") => Ok(None),
         Err(error) => Err(aws_failure(format!("the peering connection {id} cannot be read"), &error)),
@@ -219,47 +233,52 @@ async fn accept_peering(context: TaskContext<World>, scope: Scope) -> Result<Don
     let names = named(&world.topology, pair);
 
     let state = context
-        .wait_for(&format!("the peering of {names} to be ready for acceptance"), patience.peering, patience.poll, async || {
-            Ok(match state_of(&clients.ec2, &id).await? {
-                Some((code @ (Code::PendingAcceptance | Code::Provisioning | Code::Active), _)) => Condition::Ready(code),
-                Some((Code::InitiatingRequest, _)) => Condition::NotYet("initiating-request".to_owned()),
-                Some((code, message)) => return Err(dead_peering(&id, &code, &message)),
-                None => Condition::NotYet(format!("{} does not know {id} yet", clients.region)),
-            })
-        })
+        .wait_for(
+            &format!("the peering of {names} to be ready for acceptance"),
+            patience.peering,
+            patience.poll,
+            || async {
+                Ok(match state_of(&clients.ec2, &id).await? {
+                    Some((code @ (Code::PendingAcceptance | Code::Provisioning | Code::Active), _)) => {
+                        Condition::Ready(code)
+                    }
+                    Some((Code::InitiatingRequest, _)) => Condition::NotYet("initiating-request".to_owned()),
+                    Some((code, message)) => return Err(dead_peering(&id, &code, &message)),
+                    None => Condition::NotYet(format!("{} does not know {id} yet", clients.region)),
+                })
+            },
+        )
         .await?;
     let accepts = state == Code::PendingAcceptance;
     if accepts {
-        clients
-            .ec2
-            .accept_vpc_peering_connection()
-            .vpc_peering_connection_id(&id)
-            .send()
-            .await
-            .map_err(|error| aws_failure(format!("the peering connection {id} of {names} cannot be accepted"), &error))?;
+        clients.ec2.accept_vpc_peering_connection().vpc_peering_connection_id(&id).send().await.map_err(|error| {
+            aws_failure(format!("the peering connection {id} of {names} cannot be accepted"), &error)
+        })?;
     }
     // Tags set in the requester's region are not seen in the accepter's.
     if world.cluster(pair.requester).region != world.cluster(pair.accepter).region {
-        clients
-            .ec2
-            .create_tags()
-            .resources(&id)
-            .tags(run_tag(world))
-            .send()
-            .await
-            .map_err(|error| aws_failure(format!("the peering connection {id} cannot be tagged in {}", clients.region), &error))?;
+        clients.ec2.create_tags().resources(&id).tags(run_tag(world)).send().await.map_err(|error| {
+            aws_failure(format!("the peering connection {id} cannot be tagged in {}", clients.region), &error)
+        })?;
     }
     for side in [pair.requester, pair.accepter] {
         let clients = world.aws(side)?;
         context
-            .wait_for(&format!("the peering of {names} to be active in {}", clients.region), patience.peering, patience.poll, async || {
-                Ok(match state_of(&clients.ec2, &id).await? {
-                    Some((Code::Active, _)) => Condition::Ready(()),
-                    Some((code @ (Code::PendingAcceptance | Code::Provisioning), _)) => Condition::NotYet(code.as_str().to_owned()),
-                    Some((code, message)) => return Err(dead_peering(&id, &code, &message)),
-                    None => Condition::NotYet(format!("{} does not know {id} yet", clients.region)),
-                })
-            })
+            .wait_for(
+                &format!("the peering of {names} to be active in {}", clients.region),
+                patience.peering,
+                patience.poll,
+                || async {
+                    Ok(match state_of(&clients.ec2, &id).await? {
+                        Some((Code::Active, _)) => Condition::Ready(()),
+                        Some((code @ (Code::PendingAcceptance | Code::Provisioning), _)) => {
+                            Condition::NotYet(code.as_str().to_owned())
+                        }
+                        Some((code, message)) => return Err(dead_peering(&id, &code, &message)),
+                        None => Condition::NotYet(format!("{} does not know {id} yet", clients.region)),
+                    })
+                },
+            )
             .await?;
     }
     Ok(if accepts { Done::changed() } else { Done::unchanged() })

@@ -91,11 +91,15 @@ impl Resource {
             Resource::Peering { region, requester, accepter_region, accepter } => {
                 format!("peering of {requester} ({region}) and {accepter} ({accepter_region})")
             }
-            Resource::Route { region, table, destination, .. } => format!("route to {destination} in {table} ({region})"),
+            Resource::Route { region, table, destination, .. } => {
+                format!("route to {destination} in {table} ({region})")
+            }
             Resource::SecurityGroupRule { region, group, source } => {
                 format!("inbound rule for {source} in {group} ({region})")
             }
-            Resource::Object { cluster, namespace, object, name } => format!("{object} {namespace}/{name} of {cluster}"),
+            Resource::Object { cluster, namespace, object, name } => {
+                format!("{object} {namespace}/{name} of {cluster}")
+            }
             Resource::CorefileEdit { cluster, .. } => format!("edit of the Corefile of {cluster}"),
         }
     }
@@ -130,7 +134,8 @@ impl World {
         let journal_failure = |error: crate::journal::JournalError| {
             Failure::new(format!("the journal cannot be written, so {what} is not made")).because(error)
         };
-        let resource = serde_json::to_value(&resource).map_err(|error| Failure::new("a resource cannot be written").because(error))?;
+        let resource = serde_json::to_value(&resource)
+            .map_err(|error| Failure::new("a resource cannot be written").because(error))?;
         let intent = self.journal.intent(task, resource).map_err(journal_failure)?;
         match make.await {
             Ok(value) => {

@@ -31,7 +31,10 @@ pub static ADD_ROUTES: Step = Step {
         Scope::Direction(from, to) => vec![format!(
             "aws ec2 create-route --region {} --route-table-id ${{each route table of cluster {from}}} --destination-cidr-block {} \
              --vpc-peering-connection-id ${{vpc_peering_id_{}{}}}",
-            topology.cluster(from).region, topology.cluster(to).cidr_block, from.min(to), from.max(to),
+            topology.cluster(from).region,
+            topology.cluster(to).cidr_block,
+            from.min(to),
+            from.max(to),
         )],
         _ => Vec::new(),
     },
@@ -50,14 +53,21 @@ pub(super) fn direction_of(scope: Scope) -> Result<(ClusterIndex, ClusterIndex),
 /// The route tables that are effective for subnets: the explicitly associated one, else the VPC's main one.
 ///
 /// Source: VPC user guide, "Subnet route tables".
-pub(super) async fn effective_tables(clients: &Clients, vpc: &str, subnets: &[String]) -> Result<Vec<RouteTable>, Failure> {
+pub(super) async fn effective_tables(
+    clients: &Clients,
+    vpc: &str,
+    subnets: &[String],
+) -> Result<Vec<RouteTable>, Failure> {
     let mut pages = clients.ec2.describe_route_tables().filters(filter("vpc-id", vpc)).into_paginator().items().send();
     let mut tables = Vec::new();
     while let Some(table) = pages.next().await {
         tables.push(table.map_err(|error| aws_failure(format!("the route tables of {vpc} cannot be read"), &error))?);
     }
-    let explicit: BTreeSet<&str> =
-        tables.iter().flat_map(|table| table.associations()).filter_map(|association| association.subnet_id()).collect();
+    let explicit: BTreeSet<&str> = tables
+        .iter()
+        .flat_map(|table| table.associations())
+        .filter_map(|association| association.subnet_id())
+        .collect();
     let needs_main = subnets.iter().any(|subnet| !explicit.contains(subnet.as_str()));
     let serves = |table: &RouteTable| {
         table.associations().iter().any(|association| match association.subnet_id() {

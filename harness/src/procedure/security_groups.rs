@@ -1,7 +1,7 @@
 //! "Update the security groups for the instances": inbound rules for every other cluster's block.
 
-use acrossk8s_aws::ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup, Tag, TagSpecification};
 use acrossk8s_aws::Clients;
+use acrossk8s_aws::ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup, Tag, TagSpecification};
 
 use super::peering::filter;
 use super::resource::{Found, RUN_TAG, Resource};
@@ -26,7 +26,9 @@ pub static ALLOW_TRAFFIC: Step = Step {
         Scope::Direction(from, to) => vec![format!(
             "aws ec2 authorize-security-group-ingress --region {} --group-id ${{eksctl-{}-cluster/ClusterSharedNodeSecurityGroup}} \
              --protocol all --cidr {}",
-            topology.cluster(to).region, topology.cluster(to).name, topology.cluster(from).cidr_block,
+            topology.cluster(to).region,
+            topology.cluster(to).name,
+            topology.cluster(from).cidr_block,
         )],
         _ => Vec::new(),
     },

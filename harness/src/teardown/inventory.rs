@@ -41,9 +41,7 @@ async fn read(clients: &Clients, run_id: &str) -> Inventory {
     ec2!("subnet", describe_subnets, subnet_id);
     ec2!("route table", describe_route_tables, route_table_id);
     ec2!("internet gateway", describe_internet_gateways, internet_gateway_id);
-    ec2!("NAT gateway", describe_nat_gateways, nat_gateway_id, |it: &acrossk8s_aws::ec2::types::NatGateway| {
-        it.state().is_none_or(|state| state.as_str() != "deleted")
-    });
+    nat_gateways(clients, &tag, &mut found).await?;
     ec2!("security group", describe_security_groups, group_id);
     ec2!("security group rule", describe_security_group_rules, security_group_rule_id);
     ec2!("network interface", describe_network_interfaces, network_interface_id);
@@ -64,6 +62,19 @@ async fn read(clients: &Clients, run_id: &str) -> Inventory {
     clusters(clients, run_id, &mut found).await?;
     load_balancers(clients, run_id, &mut found).await?;
     Ok(found)
+}
+
+async fn nat_gateways(clients: &Clients, tag: &Filter, found: &mut Vec<String>) -> Result<(), String> {
+    let region = &clients.region;
+    // The one call of EC2's whose parameter is called Filter.
+    let mut pages = clients.ec2.describe_nat_gateways().filter(tag.clone()).into_paginator().items().send();
+    while let Some(gateway) = pages.next().await {
+        let gateway = gateway.map_err(|error| failed("NAT gateway", region, &error))?;
+        if gateway.state().is_none_or(|state| state.as_str() != "deleted") {
+            found.push(format!("NAT gateway {} ({region})", gateway.nat_gateway_id().unwrap_or_default()));
+        }
+    }
+    Ok(())
 }
 
 async fn instances(clients: &Clients, tag: &Filter, found: &mut Vec<String>) -> Result<(), String> {

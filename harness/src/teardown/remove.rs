@@ -3,7 +3,6 @@
 use acrossk8s_aws::ec2::types::VpcPeeringConnectionStateReasonCode as Code;
 use acrossk8s_aws::ec2::types::{Filter, IpPermission, IpRange};
 use acrossk8s_aws::{Clients, ProvideErrorMetadata, Regions};
-use futures::future::join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, PostParams};
@@ -44,7 +43,9 @@ impl Remover<'_> {
     /// When it could not be removed, or is still there when the patience ends.
     pub async fn remove(&self, resource: &Resource) -> Result<Removed, Failure> {
         match resource {
-            Resource::Object { cluster, namespace, object, name } => self.object(cluster, namespace, object, name).await,
+            Resource::Object { cluster, namespace, object, name } => {
+                self.object(cluster, namespace, object, name).await
+            }
             Resource::CorefileEdit { cluster, backup, .. } => self.corefile(cluster, backup).await,
             Resource::SecurityGroupRule { region, group, source } => {
                 self.security_group_rule(region, group, &source.to_string()).await
@@ -68,11 +69,10 @@ impl Remover<'_> {
         self.aws.get(region).ok_or_else(|| Failure::new(format!("there are no clients for region {region}")))
     }
 
-    async fn wait_gone(
-        &self,
-        what: &str,
-        look: impl AsyncFnMut() -> Result<Condition<()>, Failure>,
-    ) -> Result<(), Failure> {
+    async fn wait_gone<F>(&self, what: &str, look: impl FnMut() -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<Condition<()>, Failure>>,
+    {
         let patience = self.patience();
         wait_for(&format!("{what} to be gone"), patience.deletion, patience.poll, &self.cancel, look).await
     }
@@ -89,12 +89,15 @@ impl Remover<'_> {
                     return Ok(None);
                 }
             }
-            Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => return Ok(None),
+            Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => {
+                return Ok(None);
+            }
             Err(error) => return Err(aws_failure(what, &error)),
         }
         let kubeconfig = self.environment.kubeconfig().await.map_err(|error| Failure::new(&what).because(error))?;
         let suffix = format!("@{cluster}.{region}.eksctl.io");
-        let Some(context) = kubeconfig.contexts.iter().map(|it| it.name.clone()).find(|name| name.ends_with(&suffix)) else {
+        let Some(context) = kubeconfig.contexts.iter().map(|it| it.name.clone()).find(|name| name.ends_with(&suffix))
+        else {
             return Ok(None);
         };
         let options = kube::config::KubeConfigOptions { context: Some(context), ..Default::default() };
@@ -113,7 +116,7 @@ impl Remover<'_> {
             return Ok(Removed::NotOurs(other));
         }
         delete(&api, name, &what).await?;
-        self.wait_gone(&what, async || Ok(gone(get(&api, name, &what).await?.is_none()))).await?;
+        self.wait_gone(&what, || async { Ok(gone(get(&api, name, &what).await?.is_none())) }).await?;
         if name == load_balancers::SERVICE {
             self.load_balancer_interfaces(cluster).await?;
         }
@@ -125,10 +128,11 @@ impl Remover<'_> {
         let Some((_, region)) = self.clusters.iter().find(|(name, _)| name == cluster) else { return Ok(()) };
         let clients = self.clients(region)?;
         let what = format!("the load balancer of {cluster} and its interfaces");
-        let found = clients.eks.describe_cluster().name(cluster).send().await.map_err(|error| aws_failure(&what, &error))?;
+        let found =
+            clients.eks.describe_cluster().name(cluster).send().await.map_err(|error| aws_failure(&what, &error))?;
         let vpc = found.cluster().and_then(|it| it.resources_vpc_config()).and_then(|config| config.vpc_id());
         let Some(vpc) = vpc.map(str::to_owned) else { return Ok(()) };
-        self.wait_gone(&what, async || {
+        self.wait_gone(&what, || async {
             let answer = clients
                 .ec2
                 .describe_network_interfaces()
@@ -164,7 +168,8 @@ impl Remover<'_> {
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
             other => drop(other.map_err(|error| kube_failure(format!("{what} cannot be deleted"), &error))?),
         }
-        self.wait_gone(&what, async || Ok(gone(api.get_opt(name).await.map_err(|error| read(&error))?.is_none()))).await?;
+        self.wait_gone(&what, || async { Ok(gone(api.get_opt(name).await.map_err(|error| read(&error))?.is_none())) })
+            .await?;
         Ok(Removed::Gone)
     }
 
@@ -173,14 +178,17 @@ impl Remover<'_> {
         let backup: ConfigMap = serde_saphyr::from_str(backup).map_err(|error| Failure::new(&what).because(error))?;
         let Some(client) = self.kubernetes(cluster).await? else { return Ok(Removed::WasGone) };
         let api: Api<ConfigMap> = Api::namespaced(client, load_balancers::NAMESPACE);
-        let Some(mut present) = api.get_opt(coredns::CONFIG_MAP).await.map_err(|error| kube_failure(&what, &error))? else {
+        let Some(mut present) = api.get_opt(coredns::CONFIG_MAP).await.map_err(|error| kube_failure(&what, &error))?
+        else {
             return Ok(Removed::WasGone);
         };
         if present.data == backup.data {
             return Ok(Removed::WasGone);
         }
         present.data = backup.data;
-        api.replace(coredns::CONFIG_MAP, &PostParams::default(), &present).await.map_err(|error| kube_failure(&what, &error))?;
+        api.replace(coredns::CONFIG_MAP, &PostParams::default(), &present)
+            .await
+            .map_err(|error| kube_failure(&what, &error))?;
         Ok(Removed::Gone)
     }
 
@@ -232,7 +240,13 @@ impl Remover<'_> {
         }
     }
 
-    async fn peering(&self, region: &str, requester: &str, accepter_region: &str, accepter: &str) -> Result<Removed, Failure> {
+    async fn peering(
+        &self,
+        region: &str,
+        requester: &str,
+        accepter_region: &str,
+        accepter: &str,
+    ) -> Result<Removed, Failure> {
         let clients = self.clients(region)?;
         let what = format!("the peering connection of {requester} and {accepter}");
         let answer = clients
@@ -243,7 +257,8 @@ impl Remover<'_> {
             .send()
             .await
             .map_err(|error| aws_failure(format!("{what} cannot be read"), &error))?;
-        let live = answer.vpc_peering_connections().iter().find(|it| !is_over(it.status().and_then(|status| status.code())));
+        let live =
+            answer.vpc_peering_connections().iter().find(|it| !is_over(it.status().and_then(|status| status.code())));
         let Some(live) = live else { return Ok(Removed::WasGone) };
         if !live.tags().iter().any(|tag| tag.key() == Some(RUN_TAG) && tag.value() == Some(self.run_id)) {
             return Ok(Removed::NotOurs("it is not tagged as this run's".to_owned()));
@@ -256,10 +271,14 @@ impl Remover<'_> {
         }
         for region in [region, accepter_region] {
             let clients = self.clients(region)?;
-            self.wait_gone(&format!("{id} in {region}"), async || {
+            self.wait_gone(&format!("{id} in {region}"), || async {
                 match clients.ec2.describe_vpc_peering_connections().vpc_peering_connection_ids(id).send().await {
                     Ok(answer) => {
-                        let found = answer.vpc_peering_connections().first().and_then(|it| it.status()).and_then(|it| it.code());
+                        let found = answer
+                            .vpc_peering_connections()
+                            .first()
+                            .and_then(|it| it.status())
+                            .and_then(|it| it.code());
                         Ok(match found {
                             Some(code) if !is_over(Some(code)) || *code == Code::Deleting => {
                                 Condition::NotYet(code.as_str().to_owned())
@@ -279,10 +298,14 @@ impl Remover<'_> {
     async fn cluster(&self, region: &str, name: &str) -> Result<Removed, Failure> {
         let clients = self.clients(region)?;
         let what = format!("cluster {name} ({region})");
-        let there = async || match clients.eks.describe_cluster().name(name).send().await {
-            Ok(answer) => Ok(answer.cluster),
-            Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => Ok(None),
-            Err(error) => Err(aws_failure(format!("{what} cannot be read"), &error)),
+        let there = || async {
+            match clients.eks.describe_cluster().name(name).send().await {
+                Ok(answer) => Ok(answer.cluster),
+                Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => {
+                    Ok(None)
+                }
+                Err(error) => Err(aws_failure(format!("{what} cannot be read"), &error)),
+            }
         };
         let found = there().await?;
         if let Some(cluster) = &found {
@@ -296,17 +319,9 @@ impl Remover<'_> {
             .delete_cluster(region, name)
             .await
             .map_err(|error| Failure::new(format!("{what} cannot be deleted")).because(error.why))?;
-        self.wait_gone(&what, async || Ok(gone(there().await?.is_none()))).await?;
+        self.wait_gone(&what, || async { Ok(gone(there().await?.is_none())) }).await?;
         Ok(if found.is_some() { Removed::Gone } else { Removed::WasGone })
     }
-}
-
-/// Removes things at the same time, each with what came of it.
-pub async fn remove_all<'r>(
-    remover: &Remover<'_>,
-    resources: impl IntoIterator<Item = &'r Resource>,
-) -> Vec<Result<Removed, Failure>> {
-    join_all(resources.into_iter().map(|resource| remover.remove(resource))).await
 }
 
 async fn get(api: &Api<DynamicObject>, name: &str, what: &str) -> Result<Option<DynamicObject>, Failure> {
