@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use acrossk8s_vpc as vpc;
 
-use crate::aws::ec2::{Association, Ec2, Peering, Route, SecurityGroupRule};
+use crate::aws::ec2::{Association, Peering, Route, SecurityGroupRule};
 use crate::aws::{State, elbv2};
 use crate::clock::{Latencies, SimTime};
 
@@ -103,11 +103,4 @@ fn rule(rule: &SecurityGroupRule) -> Option<vpc::Rule> {
         _ => return None,
     };
     Some(vpc::Rule { protocol, ports: (rule.from_port, rule.to_port), peer: rule.peer.clone() })
-}
-
-impl Ec2 {
-    /// Whether anything exists here at all, in any region.
-    pub fn is_empty(&self) -> bool {
-        self.vpcs.is_empty() && self.addresses.is_empty() && self.internet_gateways.is_empty()
-    }
 }

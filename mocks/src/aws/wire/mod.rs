@@ -8,4 +8,5 @@ pub mod pagination;
 pub mod params;
 pub mod scope;
 pub mod server;
+pub mod time;
 pub mod xml;

@@ -31,7 +31,7 @@ impl PageRequest {
     /// `MaxResults` exclude each other. Without `MaxResults` everything is on one page.
     ///
     /// # Errors
-    /// `InvalidParameterValue` for a `MaxResults` outside 5 to 1000 or a token of something else,
+    /// `InvalidParameterValue` for a `MaxResults` outside 5 to 1000, `InvalidNextToken` for a token of something else,
     /// `InvalidParameterCombination` for ids together with `MaxResults`.
     pub fn ec2(params: &Params, action: &str, ids: Option<&str>) -> Result<Self, AwsError> {
         let size = params.int("MaxResults")?;
@@ -49,9 +49,7 @@ impl PageRequest {
                 })
             })
             .transpose()?;
-        let invalid = |token: &str| {
-            AwsError::invalid_value(format!("Value ({token}) for parameter nextToken is invalid. Invalid token."))
-        };
+        let invalid = |token: &str| AwsError::client("InvalidNextToken", format!("The token '{token}' is invalid"));
         let after = token(params.get("NextToken"), action, invalid)?;
         Ok(Self { scope: action.to_owned(), size, after })
     }
