@@ -12,6 +12,10 @@ mod corefile;
 mod corefile_zones;
 mod dns;
 mod dns_service;
+#[cfg(test)]
+mod fault_tests;
+#[doc(hidden)]
+pub mod fixture;
 mod judge;
 mod kubernetes;
 mod load_balancer;
@@ -25,6 +29,8 @@ mod routes;
 mod rules;
 mod security_groups;
 mod source_address;
+#[cfg(test)]
+mod tests;
 mod unchecked;
 mod verdict;
 mod view;
