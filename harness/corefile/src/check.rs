@@ -240,7 +240,7 @@ fn check_kubernetes(directive: &Directive, block: &ServerBlock) -> Result<(), Pa
         return refuse(directive.line, "non-reverse zone name must be used");
     }
     if let Some(ttl) = directive.option("ttl")
-        && !ttl.args.first().and_then(|it| it.parse::<u32>().ok()).is_some_and(|it| it <= LONGEST_TTL)
+        && ttl.args.first().and_then(|it| it.parse::<u32>().ok()).is_none_or(|it| it > LONGEST_TTL)
     {
         return refuse(ttl.line, "ttl must be in range [0, 3600]");
     }

@@ -11,6 +11,9 @@ const DEPTH: usize = 32;
 /// How many imports of snippets are followed in a file, before they are taken to import each other. (Caddy: 10000.)
 const IMPORTS: usize = 1000;
 
+/// Values of environment variables.
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// A Corefile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Corefile {
@@ -78,7 +81,7 @@ impl Corefile {
     ///
     /// # Errors
     /// As [`Corefile::parse`].
-    pub fn parse_with_env(input: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ParseError> {
+    pub fn parse_with_env(input: &str, env: Env<'_>) -> Result<Self, ParseError> {
         Parser::new(input, Some(env)).file()
     }
 
@@ -125,7 +128,7 @@ impl Directive {
 
 struct Parser<'a> {
     input: &'a str,
-    env: Option<&'a dyn Fn(&str) -> Option<String>>,
+    env: Option<Env<'a>>,
     tokens: Vec<Token>,
     at: usize,
     snippets: BTreeMap<String, Vec<Token>>,
@@ -133,7 +136,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(input: &'a str, env: Option<&'a dyn Fn(&str) -> Option<String>>) -> Self {
+    fn new(input: &'a str, env: Option<Env<'a>>) -> Self {
         Self { input, env, tokens: tokens(input), at: 0, snippets: BTreeMap::new(), imports: 0 }
     }
 
