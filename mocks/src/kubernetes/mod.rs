@@ -1,1 +1,3 @@
 //! An emulated Kubernetes cluster: API server, controllers and node agents.
+
+pub mod api;
