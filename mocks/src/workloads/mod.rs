@@ -1,5 +1,15 @@
 //! What runs in pods: programs in process, each seeing only what a container sees.
 
+pub mod coredns;
+pub mod curl;
+pub mod dns;
+pub mod dns_server;
+pub mod http_server;
+pub mod nginx;
+pub mod resolver;
+mod shell;
+pub mod vpc_resolver;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -129,3 +139,18 @@ impl Images {
         self.0.get(repository).cloned()
     }
 }
+
+/// The images that the procedure and the cluster's add-ons use, by repository.
+///
+/// EKS serves its add-ons from a registry of each region; the lab's add-on manifests name this one for all.
+pub fn default_images() -> Images {
+    let mut images = Images::default();
+    let nginx: Arc<dyn Program> = Arc::new(nginx::Nginx);
+    images.insert("nginx", nginx.clone());
+    images.insert("docker.io/library/nginx", nginx);
+    images.insert(COREDNS_IMAGE, Arc::new(coredns::CoreDns));
+    images
+}
+
+/// Repository of CoreDNS's image.
+pub const COREDNS_IMAGE: &str = "eks/coredns";
