@@ -4,6 +4,7 @@
 
 pub mod aws;
 pub mod clock;
+pub mod eksctl;
 pub mod kubernetes;
 pub mod network;
 pub mod workloads;

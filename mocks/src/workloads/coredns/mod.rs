@@ -35,7 +35,7 @@ const DEFAULT_CONF: &str = "/etc/coredns/Corefile";
 pub struct CoreDns;
 
 /// What the parts of a running CoreDNS share.
-pub(self) struct Server {
+struct Server {
     container: Container,
     cluster: Cluster,
     chain: RwLock<Arc<Chain>>,
