@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod document;
 pub mod engine;
 pub mod environment;
 pub mod events;

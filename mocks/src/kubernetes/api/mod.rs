@@ -1,6 +1,28 @@
 //! An emulated Kubernetes API server: in memory, plain HTTP/1.1 on a loopback port.
 
+mod crd;
+mod defaults;
+mod delete;
+mod discovery;
+mod garbage;
+mod http_server;
 pub mod kubelet;
+mod object;
+mod openapi;
+mod patch;
+mod pods;
+mod read;
+mod request;
+mod resources;
+mod scale;
+mod selector;
+mod status;
+mod store;
+mod streams;
+mod table;
+mod validation;
+mod watch;
+mod write;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -50,8 +72,14 @@ pub struct ApiServer {
 }
 
 struct Shared {
+    config: ApiServerConfig,
+    store: store::Store,
     kubelets: RwLock<BTreeMap<String, Arc<dyn Kubelet>>>,
+    stop: CancellationToken,
 }
+
+/// Namespaces that every cluster has.
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 impl ApiServer {
     /// Binds the port, creates the namespaces that every cluster has, and starts to serve.
@@ -62,8 +90,17 @@ impl ApiServer {
         let listener = tokio::net::TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let uri = format!("http://{address}").parse().map_err(io::Error::other)?;
-        let shared = Arc::new(Shared { kubelets: RwLock::default() });
-        Ok(ApiServer { address, uri, shared, stop: CancellationToken::new(), tasks: TaskTracker::new() })
+        let (work, worker) = tokio::sync::mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let store = store::Store::new(work);
+        let shared = Arc::new(Shared { config, store, kubelets: RwLock::default(), stop: stop.clone() });
+        for name in NAMESPACES {
+            shared.make_namespace(name).map_err(|error| io::Error::other(error.message))?;
+        }
+        let tasks = TaskTracker::new();
+        tasks.spawn(garbage::collect(shared.clone(), worker));
+        tasks.spawn(http_server::serve(shared.clone(), listener));
+        Ok(ApiServer { address, uri, shared, stop, tasks })
     }
 
     /// Base address: `http://127.0.0.1:PORT`.
