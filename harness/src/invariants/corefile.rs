@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use acrossk8s_corefile::{Corefile, ZoneKey, check, forward_of, nested_zones};
+use acrossk8s_corefile::{Corefile, Scheme, ZoneKey, check, forward_of, nested_zones};
 use serde::Deserialize;
 
 use super::cause::Cause;
@@ -314,5 +314,5 @@ fn reload(topology: &Topology, observation: &Observation) -> Vec<Finding> {
 
 /// The key of a cluster's zone, as the document writes it.
 pub(super) fn zone_key(view: View<'_>, index: ClusterIndex) -> ZoneKey {
-    ZoneKey { zone: view.zone(index), port: 53 }
+    ZoneKey { zone: view.zone(index), port: 53, scheme: Scheme::Dns }
 }
