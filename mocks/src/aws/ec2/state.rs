@@ -34,6 +34,59 @@ pub struct Ec2 {
     pub instances: BTreeMap<String, Instance>,
     /// VPC peering connections.
     pub peerings: BTreeMap<String, Peering>,
+    /// Limits on how many there may be.
+    pub quotas: Quotas,
+    /// How long a new peering connection stays unknown to reads, accepts and routes: EC2 is eventually consistent. Zero
+    /// unless a test wants to see it.
+    pub visibility_delay: SimTime,
+    /// Where the search for a free address goes on, by subnet: the offset within it.
+    pub(super) next_offset: BTreeMap<String, u32>,
+    /// How many Elastic IP addresses were ever allocated.
+    pub(super) allocated_addresses: u32,
+}
+
+/// Limits of one account and region. The default is what AWS grants a new account.
+///
+/// Source: Amazon VPC User Guide, "Amazon VPC quotas"; VPC Peering Guide, "VPC peering connection quotas".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// VPCs in a region.
+    pub vpcs: usize,
+    /// Subnets in a VPC.
+    pub subnets: usize,
+    /// Route tables in a VPC.
+    pub route_tables: usize,
+    /// Routes in a route table, the local one not counted.
+    pub routes: usize,
+    /// Rules of each direction in a security group.
+    pub rules: usize,
+    /// Security groups on an interface.
+    pub groups_per_interface: usize,
+    /// Internet gateways in a region.
+    pub internet_gateways: usize,
+    /// Elastic IP addresses in a region.
+    pub addresses: usize,
+    /// Active peering connections of a VPC.
+    pub active_peerings: usize,
+    /// Requests for peering connections of one region that were not answered yet.
+    pub outstanding_peerings: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            vpcs: 5,
+            subnets: 200,
+            route_tables: 200,
+            routes: 50,
+            rules: 60,
+            groups_per_interface: 5,
+            internet_gateways: 5,
+            addresses: 5,
+            active_peerings: 50,
+            outstanding_peerings: 25,
+        }
+    }
 }
 
 /// A VPC.
@@ -218,6 +271,8 @@ pub struct Interface {
     pub source_dest_check: bool,
     /// Instance it is attached to.
     pub instance: Option<String>,
+    /// Which of the instance's interfaces it is: 0 is the primary one.
+    pub device_index: u32,
     /// Tags.
     pub tags: Tags,
 }
