@@ -298,10 +298,6 @@ const DEVIATIONS: &[(&str, &[&str], Deviation)] = &[
         edit(o, "    reload\n", "");
         one(o).coredns_backup = Some(one(o).coredns_backup.take().unwrap().replace("        reload\n", ""));
     }),
-    ("reload off", &["corefile-reload"], |_, o| {
-        edit(o, "reload", "reload off");
-        one(o).coredns_backup = Some(one(o).coredns_backup.take().unwrap().replace("reload", "reload off"));
-    }),
     ("no zone of the peer", &["corefile-zone"], |_, o| {
         let corefile = kubernetes(o).corefile.take().unwrap();
         kubernetes(o).corefile = Some(corefile.split("tidb-ns-2").next().unwrap().to_owned());
