@@ -147,7 +147,7 @@ impl<'f> Walk<'f> {
         if listener.preserve_client_ip && client.vpc == target.vpc && client.same_instance(&target) {
             return Err(Stop::Hairpin { load_balancer: arn.to_owned(), target: chosen.address });
         }
-        self.to_target(client, address, &target, chosen, source, flow)?;
+        self.enter_target(client, address, &target, chosen, source, flow)?;
         self.arrival = Some(Arrival {
             vpc: target.vpc.to_owned(),
             address: chosen.address,
@@ -155,10 +155,10 @@ impl<'f> Walk<'f> {
             source,
             load_balancer: Some(arn.to_owned()),
         });
-        self.from_target(client, address, &target, source, flow)
+        self.leave_target(client, address, &target, source, flow)
     }
 
-    fn to_target(
+    fn enter_target(
         &mut self,
         client: &End<'f>,
         address: &End<'f>,
@@ -184,7 +184,7 @@ impl<'f> Walk<'f> {
         Ok(())
     }
 
-    fn from_target(
+    fn leave_target(
         &mut self,
         client: &End<'f>,
         address: &End<'f>,

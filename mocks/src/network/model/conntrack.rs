@@ -94,6 +94,12 @@ impl Conntrack {
         }
     }
 
+    /// How many exchanges were begun by sockets that are open.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
+        self.of_client.values().map(Vec::len).sum()
+    }
+
     /// Forgets at once what was asked of a host that is no longer there: its address may get another host.
     pub(super) fn forget(&mut self, vpc: &str, address: Ipv4Addr) {
         self.exchanges.retain(|((server_vpc, server, _), _), _| &**server_vpc != vpc || *server != address);

@@ -78,7 +78,9 @@ async fn an_answer_to_a_closed_socket_is_no_news_to_the_server() {
     let serving = server.bind(DNS).await.unwrap();
     let asking = client.bind(0).await.unwrap();
     asking.send_to(b"x", at(&server, DNS)).await.unwrap();
+    assert_eq!(two.network.0.conntrack.lock().open(), 1);
     drop(asking);
+    assert_eq!(two.network.0.conntrack.lock().open(), 0);
     echo(&*serving).await;
     client.bind(0).await.unwrap().send_to(b"y", at(&server, DNS)).await.unwrap();
     assert_eq!(serving.recv_from().await.unwrap().0, b"y");

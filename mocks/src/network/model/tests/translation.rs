@@ -36,6 +36,19 @@ async fn no_rule_holds_within_a_node() {
 }
 
 #[tokio::test]
+async fn a_node_reaches_its_pods_before_aws_knows_their_addresses() {
+    let two = Two::new();
+    let (node, peer) = (two.node(&two.one).await, two.pod(&two.two, true).await);
+    let kind = HostKind::Pod { node: node.address(), source_nat: true, excluded: Vec::new() };
+    let address = [10, 1, 200, 200].into();
+    let spec = HostSpec { name: "pod".to_owned(), vpc: two.one.vpc.clone(), address, kind };
+    let pod = two.network.attach(spec).await.unwrap();
+    let to = SocketAddrV4::new(address, WEB);
+    assert_eq!(*connected(&node, &pod, to).await.unwrap().ip(), node.address());
+    assert_eq!(peer.connect(to).await.err().unwrap().kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
 async fn a_node_answers_its_own_node_ports() {
     let two = Two::new();
     let (pod, client, node) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await, two.node(&two.one).await);
@@ -59,6 +72,11 @@ async fn a_node_port_is_reached_from_the_peer_and_refuses_without_endpoints() {
     assert_eq!(*connected(&client, &pod, to).await.unwrap().ip(), node.address());
     serve(&two, &two.two.vpc, &[]).await;
     assert_eq!(client.connect(to).await.err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
+    serve(&two, &two.two.vpc, &[&pod]).await;
+    let _listener = pod.listen(WEB).await.unwrap();
+    two.close(&two.two, "10.1.0.0/16");
+    let error = client.connect(to).await.err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "the node's answer has no way back");
 }
 
 #[tokio::test]
