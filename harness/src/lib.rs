@@ -1,1 +1,20 @@
-//! placeholder
+//! `acrossk8s`: a test harness and conformance suite for PingCAP's "Build Multiple Interconnected AWS EKS Clusters".
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod document;
+pub mod engine;
+pub mod environment;
+pub mod events;
+pub mod exit;
+pub mod faults;
+pub mod invariants;
+pub mod journal;
+pub mod observation;
+pub mod procedure;
+pub mod report;
+pub mod run;
+pub mod run_directory;
+pub mod scenario;
+pub mod teardown;
+pub mod topology;

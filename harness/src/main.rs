@@ -1,1 +1,5 @@
-fn main() {}
+//! The `acrossk8s` command.
+
+fn main() -> std::process::ExitCode {
+    acrossk8s::cli::main().into()
+}

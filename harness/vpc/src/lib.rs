@@ -4,8 +4,33 @@
 //! A [`Fabric`] is a plain snapshot of what AWS knows about one account's networks. The functions of this crate decide
 //! from it, with no I/O and no clock, whether a packet arrives and, if not, what stops it first. The in-process network
 //! of the mocks uses them to carry packets, and the harness uses them to explain why a probe failed.
+//!
+//! Start at [`trace`], or at [`Prepared`] for many questions about one fabric.
 #![forbid(unsafe_code)]
 
+mod cidr;
 mod fabric;
+mod hop;
+mod index;
+mod load_balancer;
+mod network_acl;
+mod resolver;
+mod route;
+mod security_group;
+mod stop;
+mod trace;
+mod traffic;
+mod walk;
 
+pub use cidr::*;
 pub use fabric::*;
+pub use hop::*;
+pub use index::Prepared;
+pub use load_balancer::*;
+pub use network_acl::*;
+pub use resolver::*;
+pub use route::*;
+pub use security_group::*;
+pub use stop::{Stop, Way};
+pub use trace::*;
+pub use traffic::*;

@@ -108,8 +108,10 @@ impl Aws {
 
     fn run<R>(&self, region: &str, changes: bool, operation: impl FnOnce(&mut State, &Context) -> R) -> R {
         let mut state = self.state.lock();
-        let result = operation(&mut state, &self.context(region));
-        if changes {
+        let context = self.context(region);
+        let reaped = elbv2::reap(&mut state, context.now) | eks::reap(&mut state, &context);
+        let result = operation(&mut state, &context);
+        if changes || reaped {
             self.generation.fetch_add(1, Ordering::Release);
         }
         result

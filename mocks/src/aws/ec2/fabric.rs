@@ -73,7 +73,7 @@ pub fn fabric(state: &State, now: SimTime, latencies: &Latencies) -> (vpc::Fabri
             description: interface.description.clone(),
             instance: interface.instance.clone(),
         }),
-        load_balancers: elbv2::fabric(state, now),
+        load_balancers: elbv2::fabric(state, now, latencies),
     };
     (fabric, until)
 }

@@ -14,6 +14,8 @@ pub struct Elbv2 {
     pub listeners: BTreeMap<String, Listener>,
     /// Target groups.
     pub target_groups: BTreeMap<String, TargetGroup>,
+    /// Interfaces of deleted load balancers, and when they will be gone.
+    pub released: Vec<(SimTime, String)>,
 }
 
 /// A Network Load Balancer.

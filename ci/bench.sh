@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Prints the numbers that the README shows: criterion's benchmarks, the memory of a whole run, and how long a run takes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo bench -p acrossk8s --bench whole_run -- --noplot
+cargo build --release -p acrossk8s
+binary=target/release/acrossk8s
+
+if command -v /usr/bin/time >/dev/null; then
+  runs=$(mktemp -d)
+  trap 'rm -rf "$runs"' EXIT
+  /usr/bin/time -f 'whole run: %e s wall, %U s user, %M KiB peak memory' "$binary" --runs-dir "$runs" run >/dev/null
+else
+  echo "peak memory is not measured: /usr/bin/time is not installed (Debian package: time)" >&2
+fi

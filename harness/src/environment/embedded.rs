@@ -1,0 +1,151 @@
+//! The embedded environment: emulated AWS, clusters and network, in this process or in one that outlives it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use acrossk8s_mocks::lab::{Lab, LabConfig};
+use async_trait::async_trait;
+use kube::config::Kubeconfig;
+
+use super::{Environment, EnvironmentError, Handle, LabProcess, Patience};
+use crate::engine::Poll;
+
+/// How to start an embedded lab.
+#[derive(Debug, Clone, Default)]
+pub struct EmbeddedOptions {
+    /// Port of the AWS endpoint; 0 picks a free one.
+    pub aws_port: u16,
+}
+
+impl EmbeddedOptions {
+    pub(super) fn config(&self) -> LabConfig {
+        LabConfig { aws_listen: (std::net::Ipv4Addr::LOCALHOST, self.aws_port).into(), ..LabConfig::default() }
+    }
+}
+
+/// An embedded lab, reached over HTTP whether it lives in this process or not.
+pub struct Embedded {
+    handle: Handle,
+    http: reqwest::Client,
+    lab: Option<Arc<Lab>>,
+}
+
+impl Embedded {
+    /// Starts a lab in this process.
+    ///
+    /// # Errors
+    /// When a port cannot be listened on.
+    pub async fn start(options: &EmbeddedOptions) -> Result<Self, EnvironmentError> {
+        let lab = Lab::start(options.config())
+            .await
+            .map_err(|error| EnvironmentError::new("the embedded lab could not be started", error))?;
+        let handle = Handle::Embedded {
+            aws_url: lab.aws_url(),
+            control_url: lab.control_url(),
+            pid: std::process::id(),
+            kept: false,
+            network: lab.network_kind().to_owned(),
+        };
+        Ok(Self { lab: Some(lab), ..Self::connect(handle) })
+    }
+
+    /// Starts a lab in a process of its own that outlives this one.
+    ///
+    /// # Errors
+    /// When the process cannot be started or does not come up.
+    pub async fn start_kept(options: &EmbeddedOptions, log: &std::path::Path) -> Result<Self, EnvironmentError> {
+        Ok(Self::connect(LabProcess::spawn(options, log).await?))
+    }
+
+    /// Finds a lab again by its handle.
+    pub fn connect(handle: Handle) -> Self {
+        Self { handle, http: reqwest::Client::new(), lab: None }
+    }
+
+    fn control(&self, path: &str) -> String {
+        let Handle::Embedded { control_url, .. } = &self.handle;
+        format!("{}/{path}", control_url.trim_end_matches('/'))
+    }
+
+    async fn send(&self, what: &str, request: reqwest::RequestBuilder) -> Result<String, EnvironmentError> {
+        let answer = request.send().await.map_err(|error| EnvironmentError::new(what, error))?;
+        let status = answer.status();
+        let body = answer.text().await.map_err(|error| EnvironmentError::new(what, error))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let why = serde_json::from_str::<serde_json::Value>(&body)
+            .ok()
+            .and_then(|value| value.get("error")?.as_str().map(str::to_owned))
+            .unwrap_or(body);
+        Err(EnvironmentError::new(what, why))
+    }
+}
+
+#[async_trait]
+impl Environment for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn network(&self) -> &str {
+        let Handle::Embedded { network, .. } = &self.handle;
+        network
+    }
+
+    fn access(&self) -> acrossk8s_aws::Access {
+        let Handle::Embedded { aws_url, .. } = &self.handle;
+        acrossk8s_aws::Access::emulated(aws_url.clone())
+    }
+
+    /// Real time: the lab's clock runs a thousand times as fast as AWS's, so a few seconds are hours there.
+    fn patience(&self) -> Patience {
+        let seconds = Duration::from_secs;
+        Patience {
+            poll: Poll { initial: Duration::from_millis(2), max: Duration::from_millis(50), jitter: 0.2 },
+            peering: seconds(5),
+            load_balancer: seconds(10),
+            target_health: seconds(10),
+            coredns_reload: seconds(2),
+            pod: seconds(10),
+            deletion: seconds(10),
+        }
+    }
+
+    fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    async fn create_cluster(&self, config: &str) -> Result<(), EnvironmentError> {
+        let request = self.http.post(self.control("eksctl/create")).body(config.to_owned());
+        self.send("the cluster could not be created", request).await.map(drop)
+    }
+
+    async fn delete_cluster(&self, region: &str, name: &str) -> Result<(), EnvironmentError> {
+        let request = self.http.delete(self.control(&format!("eksctl/clusters/{region}/{name}")));
+        match self.send(&format!("cluster {name} in {region} could not be deleted"), request).await {
+            Err(error) if error.why.contains("ResourceNotFoundException") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn kubeconfig(&self) -> Result<Kubeconfig, EnvironmentError> {
+        let what = "the kubeconfig could not be read";
+        let yaml = self.send(what, self.http.get(self.control("kubeconfig"))).await?;
+        Kubeconfig::from_yaml(&yaml).map_err(|error| EnvironmentError::new(what, error))
+    }
+
+    async fn alive(&self) -> bool {
+        self.send("", self.http.get(self.control("eksctl/clusters"))).await.is_ok()
+    }
+
+    async fn shutdown(&self) {
+        if let Some(lab) = &self.lab {
+            lab.shutdown().await;
+        } else if let Err(error) =
+            self.send("the lab could not be ended", self.http.post(self.control("shutdown"))).await
+        {
+            tracing::debug!(%error, "the lab was gone before it was told to end");
+        }
+    }
+}

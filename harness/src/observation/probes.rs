@@ -1,0 +1,151 @@
+//! Live requests beyond the documented one: each part of the way on its own, so that a verdict can tell which part
+//! fails. DNS is asked of every CoreDNS pod, TCP is opened to the peer's pod past DNS.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream;
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{Name, RData, RecordType};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::{Observation, Probe, ProbeRequest, ProbeResult};
+use crate::procedure::{World, exec, load_balancers, nginx};
+use crate::topology::ClusterIndex;
+
+/// Ports between clusters beside nginx's: PD, TiKV and TiDB.
+///
+/// Source: TiDB Operator's components; PD 2379 and 2380, TiKV 20160 and 20180, TiDB 4000 and 10080.
+pub const TIDB_PORTS: [u16; 6] = [2379, 2380, 4000, 10080, 20160, 20180];
+
+/// How many probes are under way at once: enough to be quick, few enough not to be what slows a cluster down.
+const AT_ONCE: usize = 16;
+
+/// An answer that has not come by then will not come: CoreDNS itself gives up on an upstream after two seconds.
+const DNS_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Probes every direction.
+pub(super) async fn probe(world: &Arc<World>, seen: &Observation) -> Vec<Probe> {
+    let mut planned = Vec::new();
+    for from in world.topology.indices() {
+        for to in world.topology.indices() {
+            plan(world, seen, from, to, &mut planned);
+        }
+    }
+    let mut probes: Vec<Probe> =
+        stream::iter(planned).map(|planned| run(world, planned)).buffer_unordered(AT_ONCE).collect().await;
+    probes.sort_by(|a, b| (a.from, a.to, &a.request).cmp(&(b.from, b.to, &b.request)));
+    probes
+}
+
+struct Planned {
+    from: ClusterIndex,
+    to: ClusterIndex,
+    request: ProbeRequest,
+}
+
+fn plan(world: &World, seen: &Observation, from: ClusterIndex, to: ClusterIndex, planned: &mut Vec<Planned>) {
+    let name = nginx::name_of(world.cluster(to));
+    let kubernetes = |index: ClusterIndex| seen.clusters.get(index.0).and_then(|cluster| cluster.kubernetes.as_ref());
+    // The own name is asked for too: it has to go on resolving after the edit.
+    for pod in kubernetes(from).into_iter().flat_map(|kubernetes| &kubernetes.coredns_pods) {
+        planned.push(Planned { from, to, request: ProbeRequest::Dns { server: pod.name.clone(), name: name.clone() } });
+    }
+    let peer = kubernetes(to).and_then(|kubernetes| kubernetes.nginx.as_ref()).and_then(|pod| pod.address);
+    if let Some(address) = peer.filter(|_| from != to) {
+        for port in std::iter::once(80).chain(TIDB_PORTS) {
+            planned.push(Planned { from, to, request: ProbeRequest::Tcp { address, port } });
+        }
+    }
+}
+
+async fn run(world: &World, planned: Planned) -> Probe {
+    let began = Instant::now();
+    let result = match &planned.request {
+        ProbeRequest::Dns { server, name } => dns(world, planned.from, server, name).await,
+        ProbeRequest::Tcp { address, port } => tcp(world, planned.from, *address, *port).await,
+        ProbeRequest::Http { .. } => return nginx::http_probe(world, planned.from, planned.to).await,
+    };
+    let result = result.unwrap_or_else(|message| ProbeResult::Error { message });
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Probe { from: planned.from.0, to: planned.to.0, request: planned.request, result, millis }
+}
+
+async fn pods(world: &World, index: ClusterIndex, namespace: &str) -> Result<Api<Pod>, String> {
+    let client = world.kubernetes(index).await.map_err(|failure| failure.to_string())?;
+    Ok(Api::namespaced(client, namespace))
+}
+
+/// Opens a TCP connection from the nginx pod, past DNS. A refusal shows that packets pass both ways.
+async fn tcp(world: &World, from: ClusterIndex, address: Ipv4Addr, port: u16) -> Result<ProbeResult, String> {
+    let pods = pods(world, from, &world.cluster(from).namespace).await?;
+    // curl's telnet is the only client for a bare connection in the nginx image; it ends when its input does.
+    let url = format!("telnet://{address}:{port}");
+    let command = ["curl", "-sS", "--connect-timeout", "5", "--max-time", "5", &url].map(str::to_owned);
+    let began = Instant::now();
+    let output = exec::exec(&pods, nginx::POD, &command).await.map_err(|error| error.to_string())?;
+    Ok(match output.code {
+        0 => ProbeResult::Connected,
+        // Connected, and then nothing was said until the time was over.
+        28 if began.elapsed() >= Duration::from_secs(5) && output.stderr.contains("Operation timed out") => {
+            ProbeResult::Connected
+        }
+        _ => nginx::curl_failure(&output),
+    })
+}
+
+/// Asks one CoreDNS pod over TCP, through the API server's port forwarding.
+async fn dns(world: &World, from: ClusterIndex, server: &str, name: &str) -> Result<ProbeResult, String> {
+    let pods = pods(world, from, load_balancers::NAMESPACE).await?;
+    let mut forwarder = pods.portforward(server, &[53]).await.map_err(|error| error.to_string())?;
+    let mut stream = forwarder.take_stream(53).ok_or("the API forwarded no stream")?;
+    let name = Name::from_ascii(name).map_err(|error| error.to_string())?;
+    let mut query = Message::new(rand::random(), MessageType::Query, OpCode::Query);
+    query.metadata.recursion_desired = true;
+    query.add_query(Query::query(name, RecordType::A));
+    let query = query.to_vec().map_err(|error| error.to_string())?;
+    let exchange = async {
+        let length = u16::try_from(query.len()).map_err(std::io::Error::other)?;
+        stream.write_all(&length.to_be_bytes()).await?;
+        stream.write_all(&query).await?;
+        stream.flush().await?;
+        let mut answer = vec![0; usize::from(stream.read_u16().await?)];
+        stream.read_exact(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = match tokio::time::timeout(DNS_DEADLINE, exchange).await {
+        Ok(answer) => answer.map_err(|error| error.to_string())?,
+        Err(_) => return Ok(ProbeResult::TimedOut),
+    };
+    drop(stream);
+    forwarder.abort();
+    let answer = Message::from_vec(&answer).map_err(|error| error.to_string())?;
+    let mut addresses: Vec<Ipv4Addr> = answer
+        .answers
+        .iter()
+        .filter_map(|record| match record.data {
+            RData::A(address) => Some(address.0),
+            _ => None,
+        })
+        .collect();
+    addresses.sort_unstable();
+    Ok(ProbeResult::Dns { code: code(answer.metadata.response_code).to_owned(), addresses })
+}
+
+/// The usual names of DNS response codes.
+fn code(code: hickory_proto::op::ResponseCode) -> &'static str {
+    use hickory_proto::op::ResponseCode as Code;
+    match code {
+        Code::NoError => "NOERROR",
+        Code::NXDomain => "NXDOMAIN",
+        Code::ServFail => "SERVFAIL",
+        Code::Refused => "REFUSED",
+        Code::FormErr => "FORMERR",
+        Code::NotImp => "NOTIMP",
+        _ => "OTHER",
+    }
+}

@@ -1,0 +1,287 @@
+//! "Step 3. Verify the network interconnectivity": nginx in each cluster, asked from each other one, and removed.
+
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::Api;
+use kube::api::{DeleteParams, LogParams};
+
+use super::clusters::cluster_of;
+use super::exec::{Output, exec};
+use super::routes::direction_of;
+use super::steps::{Each, Phase, Scope, Step};
+use super::{World, kube_failure, manifest};
+use crate::engine::{Condition, Done, Failure, TaskContext};
+use crate::observation::{Probe, ProbeRequest, ProbeResult};
+use crate::topology::{Cluster, ClusterIndex};
+
+const HEADING: &str = "Step 3. Verify the network interconnectivity";
+const MANIFEST: &str = "sample-nginx.yaml";
+
+/// Name of the pod.
+pub const POD: &str = "sample-nginx";
+/// Name of the headless Service.
+pub const SERVICE: &str = "sample-nginx-peer";
+
+/// `sample-nginx.yaml`.
+pub static WRITE_MANIFEST: Step = Step {
+    id: "write-nginx-manifest",
+    title: "Save the manifest of the nginx service",
+    heading: HEADING,
+    clauses: &["C3.1"],
+    phase: Phase::Apply,
+    each: Each::All,
+    needs: |_, _| Vec::new(),
+    commands: |_, _| vec!["# save the Pod and Service as sample-nginx.yaml".to_owned()],
+    calls: &[],
+    gap: None,
+    run: |context, _| {
+        Box::pin(async move {
+            manifest::write(context.world(), MANIFEST, manifest::SAMPLE_NGINX).await?;
+            Ok(Done::changed())
+        })
+    },
+};
+
+/// `kubectl apply -f sample-nginx.yaml`.
+pub static DEPLOY: Step = Step {
+    id: "deploy-nginx",
+    title: "Deploy the nginx service and wait until it is ready",
+    heading: HEADING,
+    clauses: &["C3.2"],
+    phase: Phase::Apply,
+    each: Each::Cluster,
+    needs: |_, _| vec![("write-nginx-manifest", Scope::All)],
+    commands: |topology, scope| command(topology.clusters.as_slice(), scope, "apply"),
+    calls: &["kubernetes:apply pods", "kubernetes:apply services"],
+    gap: None,
+    run: |context, scope| Box::pin(deploy(context, scope)),
+};
+
+/// `kubectl exec sample-nginx -- curl`.
+pub static CHECK: Step = Step {
+    id: "check-nginx",
+    title: "Access the nginx service of the peer",
+    heading: HEADING,
+    clauses: &["C3.3"],
+    phase: Phase::Check,
+    each: Each::Direction,
+    needs: |_, _| Vec::new(),
+    commands: |topology, scope| match scope {
+        Scope::Direction(from, to) => vec![format!(
+            "kubectl --context ${{context_{from}}} -n {} exec sample-nginx -- curl {}",
+            topology.cluster(from).namespace,
+            url_of(topology.cluster(to)),
+        )],
+        _ => Vec::new(),
+    },
+    calls: &["kubernetes:exec pods", "kubernetes:get pods/log"],
+    gap: None,
+    run: |context, scope| Box::pin(check(context, scope)),
+};
+
+/// `kubectl delete -f sample-nginx.yaml`.
+pub static DELETE: Step = Step {
+    id: "delete-nginx",
+    title: "Delete the nginx service",
+    heading: HEADING,
+    clauses: &["C3.6"],
+    phase: Phase::CleanUp,
+    each: Each::Cluster,
+    needs: |_, _| Vec::new(),
+    commands: |topology, scope| command(topology.clusters.as_slice(), scope, "delete"),
+    calls: &["kubernetes:delete pods", "kubernetes:delete services"],
+    gap: None,
+    run: |context, scope| Box::pin(delete(context, scope)),
+};
+
+fn command(clusters: &[Cluster], scope: Scope, verb: &str) -> Vec<String> {
+    match scope {
+        Scope::Cluster(index) => vec![format!(
+            "kubectl --context ${{context_{index}}} -n {} {verb} -f {MANIFEST}",
+            clusters.get(index.0).map_or("", |cluster| cluster.namespace.as_str()),
+        )],
+        _ => Vec::new(),
+    }
+}
+
+/// The name of a cluster's nginx pod, as the others ask for it.
+pub fn name_of(cluster: &Cluster) -> String {
+    format!("{POD}.{SERVICE}.{}.svc.cluster.local", cluster.namespace)
+}
+
+/// The documented URL of a cluster's nginx.
+pub fn url_of(cluster: &Cluster) -> String {
+    format!("http://{}:80", name_of(cluster))
+}
+
+async fn pods(world: &World, index: ClusterIndex) -> Result<Api<Pod>, Failure> {
+    Ok(Api::namespaced(world.kubernetes(index).await?, &world.cluster(index).namespace))
+}
+
+async fn deploy(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure> {
+    let world = context.world();
+    let index = cluster_of(scope)?;
+    let cluster = world.cluster(index);
+    let mut made = false;
+    for object in manifest::read(world, MANIFEST).await? {
+        made |= manifest::apply(&context, index, &cluster.namespace, &object).await?;
+    }
+    let pods = pods(world, index).await?;
+    let patience = world.patience();
+    context
+        .wait_for(&format!("{POD} of {} to be ready", cluster.name), patience.pod, patience.poll, || async {
+            let pod = pods
+                .get_opt(POD)
+                .await
+                .map_err(|error| kube_failure(format!("{POD} of {} cannot be read", cluster.name), &error))?;
+            Ok(match pod {
+                Some(pod) if is_ready(&pod) => Condition::Ready(()),
+                Some(pod) => Condition::NotYet(why_not_ready(&pod)),
+                None => return Err(Failure::new(format!("{POD} of {} is gone", cluster.name))),
+            })
+        })
+        .await?;
+    Ok(if made { Done::changed() } else { Done::unchanged() })
+}
+
+/// Whether a pod's Ready condition is true.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn why_not_ready(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("without a phase");
+    let waiting = status
+        .and_then(|status| status.container_statuses.as_ref())
+        .into_iter()
+        .flatten()
+        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone());
+    match waiting {
+        Some(reason) => format!("it is {phase}: {reason}"),
+        None => format!("it is {phase}"),
+    }
+}
+
+async fn check(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure> {
+    let world = context.world();
+    let (from, to) = direction_of(scope)?;
+    let probe = http_probe(world, from, to).await;
+    let note = match &probe.result {
+        ProbeResult::Http { status, welcome, .. } => {
+            format!("HTTP {status}, {}", if *welcome { "the welcome page" } else { "not the welcome page" })
+        }
+        other => serde_json::to_string(other).unwrap_or_default(),
+    };
+    context.probed(
+        &world.cluster(from).name,
+        &world.cluster(to).name,
+        matches!(probe.result, ProbeResult::Http { status: 200, welcome: true, .. }),
+        &note,
+    );
+    world.probes.lock().push(probe);
+    // What came of it is for the invariants to judge, with everything else that was seen.
+    Ok(Done::unchanged().note(note))
+}
+
+/// The documented check in one direction: `curl` in the pod sample-nginx of one cluster for the nginx of another.
+pub async fn http_probe(world: &World, from: ClusterIndex, to: ClusterIndex) -> Probe {
+    let url = url_of(world.cluster(to));
+    let began = Instant::now();
+    let result = match curl(world, from, to, &url).await {
+        Ok(result) => result,
+        Err(failure) => ProbeResult::Error { message: failure.to_string() },
+    };
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Probe { from: from.0, to: to.0, request: ProbeRequest::Http { url }, result, millis }
+}
+
+async fn curl(world: &World, from: ClusterIndex, to: ClusterIndex, url: &str) -> Result<ProbeResult, Failure> {
+    // The peer's access log shows the agent, and so which line belongs to this request.
+    let agent = format!("acrossk8s/{}/{}", world.run_id, uuid::Uuid::new_v4());
+    let command = [
+        "curl",
+        "-sS",
+        "--connect-timeout",
+        "5",
+        "--max-time",
+        "10",
+        "-A",
+        &agent,
+        "-w",
+        "\\n%{http_code} %{remote_ip}",
+        url,
+    ]
+    .map(str::to_owned);
+    let output = exec(&pods(world, from).await?, POD, &command).await.map_err(|error| {
+        Failure::new(format!("curl cannot be run in {POD} of {}", world.cluster(from).name)).because(error)
+    })?;
+    let (Some((body, trailer)), 0) = (output.stdout.rsplit_once('\n'), output.code) else {
+        return Ok(curl_failure(&output));
+    };
+    let mut trailer = trailer.split(' ');
+    let status = trailer.next().and_then(|status| status.parse().ok()).unwrap_or(0);
+    let remote = trailer.next().and_then(|remote| remote.parse().ok());
+    Ok(ProbeResult::Http {
+        status,
+        welcome: body.contains("Welcome to nginx!"),
+        remote,
+        seen_source: seen_source(world, to, &agent).await?,
+    })
+}
+
+/// What curl's exit code says (curl(1), "EXIT CODES").
+pub(crate) fn curl_failure(output: &Output) -> ProbeResult {
+    let message = output.stderr.trim();
+    match output.code {
+        6 => ProbeResult::Unresolved,
+        7 if message.contains("refused") => ProbeResult::Refused,
+        7 | 28 => ProbeResult::TimedOut,
+        code => ProbeResult::Error { message: format!("curl ended with code {code}: {message}") },
+    }
+}
+
+/// The source address in the peer's access log for the request with this agent.
+async fn seen_source(world: &World, at: ClusterIndex, agent: &str) -> Result<Option<Ipv4Addr>, Failure> {
+    let log = pods(world, at).await?.logs(POD, &LogParams::default()).await.map_err(|error| {
+        kube_failure(format!("the access log of {} cannot be read", world.cluster(at).name), &error)
+    })?;
+    Ok(log.lines().find(|line| line.contains(agent)).and_then(|line| line.split(' ').next()?.parse().ok()))
+}
+
+async fn delete(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure> {
+    let world = context.world();
+    let index = cluster_of(scope)?;
+    let namespace = &world.cluster(index).namespace;
+    let pods = pods(world, index).await?;
+    let services: Api<Service> = Api::namespaced(world.kubernetes(index).await?, namespace);
+    let name = &world.cluster(index).name;
+    let deleted = |what: &str, result: Result<(), kube::Error>| match result {
+        Ok(()) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(kube_failure(format!("{what} of {name} cannot be deleted"), &error)),
+    };
+    let mut changed = deleted(POD, pods.delete(POD, &DeleteParams::default()).await.map(drop))?;
+    changed |= deleted(SERVICE, services.delete(SERVICE, &DeleteParams::default()).await.map(drop))?;
+    let patience = world.patience();
+    let gone = context
+        .wait_for(&format!("the nginx service of {name} to be gone"), patience.deletion, patience.poll, || async {
+            let read = |error: &kube::Error| kube_failure(format!("the nginx service of {name} cannot be read"), error);
+            let pod = pods.get_opt(POD).await.map_err(|error| read(&error))?.map(|_| format!("Pod {POD}"));
+            let service =
+                services.get_opt(SERVICE).await.map_err(|error| read(&error))?.map(|_| format!("Service {SERVICE}"));
+            let left: Vec<_> = [pod, service].into_iter().flatten().collect();
+            world.learn(index, |facts| facts.left_after_check = Some(left.clone()));
+            Ok(if left.is_empty() {
+                Condition::Ready(())
+            } else {
+                Condition::NotYet(format!("{} is there", left.join(" and ")))
+            })
+        })
+        .await;
+    gone?;
+    Ok(if changed { Done::changed() } else { Done::unchanged() })
+}

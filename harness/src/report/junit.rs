@@ -1,0 +1,79 @@
+//! The report as JUnit XML: a test suite for the tasks under each heading of the document, and one for its invariants.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestSuite};
+
+use super::{Report, TaskReport};
+use crate::events::{Finding, Outcome, Verdict};
+
+/// The report as JUnit XML.
+///
+/// # Errors
+/// When it cannot be written as XML.
+pub fn to_junit(report: &Report) -> Result<String, String> {
+    let mut suites: IndexMap<String, TestSuite> = IndexMap::new();
+    let mut add = |suite: String, case: TestCase| {
+        suites.entry(suite).or_insert_with_key(|name| TestSuite::new(name.as_str())).add_test_case(case);
+    };
+    for task in &report.tasks {
+        let heading = if task.heading.is_empty() { "Not started" } else { &task.heading };
+        add(format!("Tasks: {heading}"), task_case(task));
+    }
+    for verdict in &report.verdicts {
+        add(format!("Invariants: {}", verdict.heading), verdict_case(verdict));
+    }
+    for (clause, reason) in &report.unchecked {
+        let status = skipped(reason);
+        add("Clauses without an invariant".to_owned(), TestCase::new(clause.as_str(), status));
+    }
+    let mut junit = JUnit::new(format!("acrossk8s {}", report.scenario));
+    junit.set_time(Duration::from_millis(report.duration_ms));
+    junit.add_test_suites(suites.into_values());
+    junit.to_string().map_err(|error| error.to_string())
+}
+
+fn skipped(reason: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(reason);
+    status
+}
+
+fn task_case(task: &TaskReport) -> TestCase {
+    let status = match (&task.failure, task.outcome.as_str()) {
+        (Some(failure), _) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(&failure.what).set_description(failure.to_string());
+            status
+        }
+        (None, "skipped") => skipped(task.note.as_deref().unwrap_or_default()),
+        _ => TestCaseStatus::success(),
+    };
+    let mut case = TestCase::new(task.task.as_str(), status);
+    case.set_classname(task.clauses.join(" ")).set_time(Duration::from_millis(task.duration_ms));
+    case
+}
+
+fn verdict_case(verdict: &Verdict) -> TestCase {
+    let status = match &verdict.outcome {
+        Outcome::Pass => TestCaseStatus::success(),
+        Outcome::Fail => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(&verdict.title);
+            if let Some(finding) = &verdict.finding {
+                status.set_description(describe(finding));
+            }
+            status
+        }
+        Outcome::Blocked { by } => skipped(&format!("blocked by {by}")),
+        Outcome::NotApplicable { reason } => skipped(&format!("not applicable: {reason}")),
+    };
+    let mut case = TestCase::new(format!("{} [{}]", verdict.invariant, verdict.subject), status);
+    case.set_classname(verdict.clauses.join(" "));
+    case
+}
+
+fn describe(finding: &Finding) -> String {
+    format!("{}\n\nseen: {}\n\nto mend it: {}", finding.explanation, finding.evidence.join("\n      "), finding.remedy)
+}

@@ -1,0 +1,234 @@
+//! Hosts and their sockets.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::conntrack::{Origin, Socket};
+use super::delivery::{Undelivered, source_of};
+use super::stream::pair;
+use crate::network::{BoxStream, Datagram, Host, HostSpec, Listener, Transport};
+
+/// Connections that wait to be accepted (Linux's net.core.somaxconn allows 4096; nothing here needs that many).
+const BACKLOG: usize = 256;
+/// Datagrams that wait to be read; more are lost, as on a real socket.
+const QUEUE: usize = 256;
+/// Ports that are handed out (Linux's net.ipv4.ip_local_port_range).
+const EPHEMERAL: std::ops::RangeInclusive<u16> = 32768..=60999;
+
+type Accepted = (BoxStream, SocketAddrV4);
+type Received = io::Result<(Vec<u8>, SocketAddrV4)>;
+
+/// A host as the network sees it.
+pub(super) struct Station {
+    pub spec: HostSpec,
+    listeners: Mutex<BTreeMap<u16, mpsc::Sender<Accepted>>>,
+    sockets: Mutex<BTreeMap<u16, mpsc::Sender<Received>>>,
+    next_port: AtomicU16,
+    gone: CancellationToken,
+}
+
+impl Station {
+    pub(super) fn new(spec: HostSpec) -> Self {
+        Self {
+            spec,
+            listeners: Mutex::default(),
+            sockets: Mutex::default(),
+            next_port: AtomicU16::new(*EPHEMERAL.start()),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    /// Ends everything that is open.
+    pub(super) fn leave(&self) {
+        self.gone.cancel();
+        self.listeners.lock().clear();
+        self.sockets.lock().clear();
+    }
+
+    fn present(&self) -> io::Result<()> {
+        if self.gone.is_cancelled() { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    }
+
+    fn port(&self) -> u16 {
+        let next = |port: u16| if port >= *EPHEMERAL.end() { *EPHEMERAL.start() } else { port + 1 };
+        self.next_port
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |port| Some(next(port)))
+            .unwrap_or(*EPHEMERAL.start())
+    }
+
+    fn socket(&self, port: u16) -> Socket {
+        (self.spec.vpc.clone(), self.spec.address, port)
+    }
+
+    /// Hands a datagram, or news about one, to a socket. Whether there is such a socket.
+    fn receive(&self, port: u16, received: Received) -> bool {
+        match self.sockets.lock().get(&port) {
+            Some(socket) => {
+                // A full queue loses it, as a full socket buffer does.
+                let _ = socket.try_send(received);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn in_use(port: u16) -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, format!("port {port} is in use"))
+}
+
+/// A host's end of the network.
+pub(super) struct ModelHost {
+    network: Arc<Shared>,
+    station: Arc<Station>,
+}
+
+impl ModelHost {
+    pub(super) fn new(network: Arc<Shared>, station: Arc<Station>) -> Self {
+        Self { network, station }
+    }
+}
+
+#[async_trait]
+impl Host for ModelHost {
+    fn address(&self) -> Ipv4Addr {
+        self.station.spec.address
+    }
+
+    fn source_for(&self, to: Ipv4Addr) -> Ipv4Addr {
+        source_of(&self.network.fabric(), &self.station, to)
+    }
+
+    async fn listen(&self, port: u16) -> io::Result<Box<dyn Listener>> {
+        self.station.present()?;
+        let port = if port == 0 { self.station.port() } else { port };
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        let mut listeners = self.station.listeners.lock();
+        if listeners.get(&port).is_some_and(|there| !there.is_closed()) {
+            return Err(in_use(port));
+        }
+        listeners.insert(port, sender);
+        Ok(Box::new(ModelListener { station: self.station.clone(), port, receiver: receiver.into() }))
+    }
+
+    async fn connect(&self, to: SocketAddrV4) -> io::Result<BoxStream> {
+        self.station.present()?;
+        let delivery = self
+            .network
+            .deliver(&self.station, self.station.port(), to, Transport::Tcp)
+            .map_err(|undelivered| io::Error::from(kind(undelivered)))?;
+        let listener = delivery.to.listeners.lock().get(&delivery.port).cloned();
+        let Some(listener) = listener else { return Err(io::ErrorKind::ConnectionRefused.into()) };
+        let (ours, theirs) = pair(&self.station.gone, &delivery.to.gone);
+        match listener.try_send((Box::new(theirs), delivery.source)) {
+            Ok(()) => Ok(Box::new(ours)),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(io::ErrorKind::ConnectionRefused.into()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    async fn bind(&self, port: u16) -> io::Result<Box<dyn Datagram>> {
+        self.station.present()?;
+        let port = if port == 0 { self.station.port() } else { port };
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut sockets = self.station.sockets.lock();
+        if sockets.get(&port).is_some_and(|there| !there.is_closed()) {
+            return Err(in_use(port));
+        }
+        sockets.insert(port, sender);
+        let (network, station) = (self.network.clone(), self.station.clone());
+        Ok(Box::new(ModelSocket { network, station, port, receiver: receiver.into() }))
+    }
+}
+
+fn kind(undelivered: Undelivered) -> io::ErrorKind {
+    match undelivered {
+        Undelivered::Refused => io::ErrorKind::ConnectionRefused,
+        Undelivered::Dropped => io::ErrorKind::TimedOut,
+    }
+}
+
+struct ModelListener {
+    station: Arc<Station>,
+    port: u16,
+    receiver: tokio::sync::Mutex<mpsc::Receiver<Accepted>>,
+}
+
+#[async_trait]
+impl Listener for ModelListener {
+    async fn accept(&self) -> io::Result<(BoxStream, SocketAddrV4)> {
+        // The sender lives in the station's table until the host is detached.
+        self.receiver.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for ModelListener {
+    fn drop(&mut self) {
+        self.receiver.get_mut().close();
+        let mut listeners = self.station.listeners.lock();
+        if listeners.get(&self.port).is_some_and(mpsc::Sender::is_closed) {
+            listeners.remove(&self.port);
+        }
+    }
+}
+
+struct ModelSocket {
+    network: Arc<Shared>,
+    station: Arc<Station>,
+    port: u16,
+    receiver: tokio::sync::Mutex<mpsc::Receiver<Received>>,
+}
+
+#[async_trait]
+impl Datagram for ModelSocket {
+    async fn send_to(&self, payload: &[u8], to: SocketAddrV4) -> io::Result<()> {
+        self.station.present()?;
+        let own = self.station.socket(self.port);
+        let answered = self.network.conntrack.lock().answered(&own, to).cloned();
+        if let Some(Origin { client: (vpc, address, port), addressed }) = answered {
+            // The way back was decided with the way there.
+            if let Some(client) = self.network.station(&vpc, address) {
+                client.receive(port, Ok((payload.to_vec(), addressed)));
+            }
+            return Ok(());
+        }
+        let delivery = match self.network.deliver(&self.station, self.port, to, Transport::Udp) {
+            Ok(delivery) => delivery,
+            Err(undelivered) => {
+                self.station.receive(self.port, Err(kind(undelivered).into()));
+                return Ok(());
+            }
+        };
+        let server = delivery.to.socket(delivery.port);
+        let origin = Origin { client: own, addressed: to };
+        self.network.conntrack.lock().remember(server, delivery.source, origin);
+        if !delivery.to.receive(delivery.port, Ok((payload.to_vec(), delivery.source))) {
+            self.station.receive(self.port, Err(io::ErrorKind::ConnectionRefused.into()));
+        }
+        Ok(())
+    }
+
+    async fn recv_from(&self) -> io::Result<(Vec<u8>, SocketAddrV4)> {
+        let received = self.receiver.lock().await.recv().await;
+        received.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+    }
+}
+
+impl Drop for ModelSocket {
+    fn drop(&mut self) {
+        self.receiver.get_mut().close();
+        let mut sockets = self.station.sockets.lock();
+        if sockets.get(&self.port).is_some_and(mpsc::Sender::is_closed) {
+            sockets.remove(&self.port);
+        }
+    }
+}
