@@ -6,6 +6,7 @@ use std::time::Duration;
 use acrossk8s_vpc::{PeeringState, RouteTarget, RulePeer, RuleProtocol};
 
 use super::client_with;
+use crate::aws::ec2::NewInterface;
 use crate::clock::Latencies;
 use crate::network::FabricSource as _;
 
@@ -47,6 +48,23 @@ fn time_alone_renews_it() {
     assert!(Arc::ptr_eq(&before, &client.aws.fabric()));
     clock.advance(Duration::from_secs(1));
     assert_eq!(state(), PeeringState::Active);
+}
+
+#[test]
+fn interfaces_that_linger_go_in_time() {
+    let (clock, client) = client_with(Latencies::INSTANT);
+    let vpc = client.vpc("10.1.0.0/16");
+    let subnet = client.subnet(&vpc, "10.1.0.0/24");
+    let interface = client.aws.with("us-west-2", |state, context| {
+        let new = NewInterface::managed(&subnet, &[], "ELB net/a/0", "network_load_balancer", "amazon-elb");
+        let (id, _) = state.ec2.create_interface(&mut state.ids, context, new).unwrap();
+        state.elbv2.released.push((Duration::from_secs(120), id.clone()));
+        id
+    });
+    let seen = || client.aws.fabric().interfaces.contains_key(&interface);
+    assert!(seen());
+    clock.advance(Duration::from_secs(120));
+    assert!(!seen());
 }
 
 #[test]
