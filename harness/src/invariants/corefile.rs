@@ -314,5 +314,5 @@ fn reload(topology: &Topology, observation: &Observation) -> Vec<Finding> {
 
 /// The key of a cluster's zone, as the document writes it.
 pub(super) fn zone_key(view: View<'_>, index: ClusterIndex) -> ZoneKey {
-    ZoneKey { zone: view.zone(index), port: 53 }
+    ZoneKey::new(&view.zone(index))
 }

@@ -26,8 +26,8 @@ impl Shared {
                 let scope = if ty.namespaced { "/namespaces/{namespace}" } else { "" };
                 let kind = json!({ "group": group, "version": version, "kind": ty.kind });
                 let parameter = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
-                    let parameters = ["dryRun", "fieldManager", "fieldValidation", "force"].map(parameter);
-            let operation = json!({
+                let parameters = ["dryRun", "fieldManager", "fieldValidation", "force"].map(parameter);
+                let operation = json!({
                     "operationId": format!("patch{}", ty.kind),
                     "parameters": parameters,
                     "responses": { "200": { "description": "OK" } },

@@ -7,9 +7,7 @@ use std::time::Duration;
 use acrossk8s_corefile::{Corefile, Directive, PLUGINS, ServerBlock};
 
 use super::http::port_of;
-use super::plugins::{
-    Cache, Env, Errors, Forward, Hosts, Kubernetes, LoadBalance, Loop, Prometheus, QueryLog, Whoami,
-};
+use super::plugins::{Cache, Env, Errors, Forward, Hosts, Kubernetes, LoadBalance, Loop, Prometheus, QueryLog, Whoami};
 use super::query::Plugin;
 use super::running::{Zone, Zones};
 
@@ -116,9 +114,9 @@ impl Config {
                 "reload" => self.reload = Some(reload_interval(directive)),
                 // These do nothing that a query or this procedure can tell.
                 "debug" | "root" | "metadata" | "cancel" | "timeouts" | "multisocket" | "pprof" | "bufsize" | "on" => {}
-                other => container.log.line(format!(
-                    "[WARNING] plugin/{other}: this plugin is not emulated, queries pass it by"
-                )),
+                other => container
+                    .log
+                    .line(format!("[WARNING] plugin/{other}: this plugin is not emulated, queries pass it by")),
             }
         }
         Ok(plugins)

@@ -10,12 +10,12 @@ use sha2::{Digest, Sha512};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::banner;
 use super::config::{Config, dotted};
 use super::http::{Endpoint, Page};
 use super::metrics::Metrics;
 use super::plugins::{Env, kubernetes};
 use super::running::Running;
-use super::banner;
 use crate::workloads::Container;
 use crate::workloads::dns::{Responder, Server};
 
@@ -156,13 +156,12 @@ impl Process {
     /// The Corefile as it is mounted now, with its syntax read.
     fn read(&self) -> Result<Source, String> {
         let files = self.container.files.borrow().clone();
-        let content =
-            files.get(&self.path).ok_or_else(|| format!("open {}: no such file or directory", self.path))?;
+        let content = files.get(&self.path).ok_or_else(|| format!("open {}: no such file or directory", self.path))?;
         let text = String::from_utf8_lossy(content);
         let env = |name: &str| self.container.env.get(name).cloned();
         let corefile = Corefile::parse_with_env(&text, &env)
             .map_err(|error| format!("{}:{} - Error during parsing: {}", self.path, error.line, error.message))?;
-        let hash = Sha512::digest(corefile.token_json()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash(&corefile);
         Ok(Source { corefile, hash })
     }
 
@@ -217,8 +216,7 @@ impl Process {
             let server = Server::start(host, *port, responder).await;
             servers.insert(*port, server.map_err(|error| format!("listen tcp :{port}: bind: {error}"))?);
         }
-        let all: BTreeSet<u16> =
-            config.health.iter().chain(&config.ready).chain(&config.prometheus).copied().collect();
+        let all: BTreeSet<u16> = config.health.iter().chain(&config.ready).chain(&config.prometheus).copied().collect();
         let mut endpoints = BTreeMap::new();
         for port in all.iter().filter(|port| !self.endpoints.contains_key(port)) {
             let endpoint = Endpoint::start(host, *port, self.pages(config, *port)).await;
@@ -237,8 +235,7 @@ impl Process {
     fn pages(&self, config: &Config, port: u16) -> Page {
         let (health, ready, metrics) =
             (config.health.contains(&port), config.ready.contains(&port), config.prometheus.contains(&port));
-        let (cluster, kubernetes, counters) =
-            (Arc::clone(&self.cluster), config.kubernetes, Arc::clone(&self.metrics));
+        let (cluster, kubernetes, counters) = (Arc::clone(&self.cluster), config.kubernetes, Arc::clone(&self.metrics));
         Arc::new(move |path| match path {
             "/health" if health => Some((StatusCode::OK, "OK".to_owned())),
             "/ready" if ready => match kubernetes {
@@ -286,4 +283,9 @@ impl Process {
             _ => drop(ready.send_replace(asked)),
         }
     }
+}
+
+/// The hash by which `reload` knows a Corefile, in hexadecimal digits.
+pub(super) fn hash(corefile: &Corefile) -> String {
+    Sha512::digest(corefile.token_json()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn short_options_are_joined_and_take_values_in_both_forms() {
-        let options = parse(&["-sSo", "/dev/null", "-m5", "-H", "A: b", "--connect-timeout", "1.5", "-w%{http_code}", "u"]);
+        let options =
+            parse(&["-sSo", "/dev/null", "-m5", "-H", "A: b", "--connect-timeout", "1.5", "-w%{http_code}", "u"]);
         assert_eq!(
             options,
             Ok(Options {

@@ -6,6 +6,8 @@
 
 mod log;
 mod pages;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::net::SocketAddrV4;
