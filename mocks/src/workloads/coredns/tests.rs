@@ -299,7 +299,7 @@ async fn a_changed_corefile_is_reloaded_and_a_bad_one_is_not() {
     let other = Rig::new(client, &[]);
     let (_, metrics, _) = other.exec(nginx::Nginx, &["curl", "-s", "http://10.1.0.53:9153/metrics"]).await;
     assert!(metrics.contains("\ncoredns_reload_failed_total 1\n"), "{metrics}");
-    let running = rig.log().into_iter().filter(|line| line.contains("SHA512")).next_back().unwrap();
+    let running = rig.log().into_iter().rfind(|line| line.contains("SHA512")).unwrap();
     let hash = running.rsplit(' ').next().unwrap();
     let exported = format!("coredns_reload_version_info{{hash=\"sha512\",value=\"{hash}\"}} 1");
     assert!(metrics.contains(&exported), "{metrics}");

@@ -66,7 +66,7 @@ async fn headers_and_errors_are_nginxs() {
         "Server: nginx/1.21.5\r\n",
         "Content-Type: text/html\r\n",
         "Content-Length: 615\r\n",
-        "Etag: \"61cb2d26-267\"\r\n",
+        "ETag: \"61cb2d26-267\"\r\n",
     ] {
         assert!(output.contains(header), "{output}");
     }
