@@ -19,7 +19,7 @@ pub struct EmbeddedOptions {
 
 impl EmbeddedOptions {
     pub(super) fn config(&self) -> LabConfig {
-        LabConfig { aws_listen: Some((std::net::Ipv4Addr::LOCALHOST, self.aws_port).into()), ..LabConfig::default() }
+        LabConfig { aws_listen: (std::net::Ipv4Addr::LOCALHOST, self.aws_port).into(), ..LabConfig::default() }
     }
 }
 

@@ -1,0 +1,5 @@
+//! A cluster as a whole.
+
+mod tasks;
+
+pub use tasks::Tasks;
