@@ -119,7 +119,7 @@ pub async fn verify(
     let world =
         Arc::new(World::new(topology, environment, directory.id.clone(), directory.path.clone(), Arc::new(journal)));
     recall(&world, directory).await;
-    let again = ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx"];
+    let again = ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx", "await-nginx-name"];
     let tasks: Vec<_> = procedure::tasks(&world.topology)
         .into_iter()
         .filter(|task| {

@@ -107,6 +107,7 @@ impl Environment for Embedded {
             load_balancer: seconds(10),
             target_health: seconds(10),
             coredns_reload: seconds(2),
+            name: seconds(2),
             pod: seconds(10),
             deletion: seconds(10),
         }
