@@ -113,6 +113,8 @@ pub struct Lab {
     endpoint: Endpoint,
     control: SocketAddr,
     clusters: tokio::sync::Mutex<BTreeMap<(String, String), Arc<LabCluster>>>,
+    /// One creation or deletion of a cluster at a time.
+    changing: tokio::sync::Mutex<BTreeMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
     ended: CancellationToken,
 }
 
@@ -143,6 +145,7 @@ impl Lab {
             endpoint,
             control,
             clusters: tokio::sync::Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
             ended: CancellationToken::new(),
             aws,
         });
@@ -189,6 +192,8 @@ impl Lab {
     pub async fn create_cluster(&self, yaml: &str) -> Result<(), LabError> {
         let config = ClusterConfig::parse(yaml)?;
         let (region, name) = (config.metadata.region.clone(), config.metadata.name.clone());
+        let changing = self.changing(&region, &name).await;
+        let _changing = changing.lock().await;
         if self.tasks.token().is_cancelled() {
             return Err(LabError::Ending);
         }
@@ -206,7 +211,7 @@ impl Lab {
         match cluster.ready().await {
             Ok(()) => Ok(()),
             Err(error) => {
-                let _ = self.delete_cluster(&region, &name).await;
+                let _ = self.delete(&region, &name).await;
                 Err(error)
             }
         }
@@ -219,6 +224,16 @@ impl Lab {
     /// `ResourceNotFoundException` when there is nothing of that name; `DependencyViolation` when something that eksctl
     /// does not know holds a part of it.
     pub async fn delete_cluster(&self, region: &str, name: &str) -> Result<(), LabError> {
+        let changing = self.changing(region, name).await;
+        let _changing = changing.lock().await;
+        self.delete(region, name).await
+    }
+
+    async fn changing(&self, region: &str, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.changing.lock().await.entry((region.to_owned(), name.to_owned())).or_default().clone()
+    }
+
+    async fn delete(&self, region: &str, name: &str) -> Result<(), LabError> {
         let key = (region.to_owned(), name.to_owned());
         let cluster = self.clusters.lock().await.get(&key).cloned();
         let known = self.aws.read(region, |state, _| {
