@@ -6,5 +6,6 @@ pub mod aws;
 pub mod clock;
 pub mod eksctl;
 pub mod kubernetes;
+pub mod lab;
 pub mod network;
 pub mod workloads;

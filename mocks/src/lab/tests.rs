@@ -1,0 +1,284 @@
+//! Whole labs: the documented procedure by hand, and what a lab does on its own.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Service};
+use kube::api::{AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+
+use super::*;
+use crate::aws::State;
+use crate::aws::ec2::{PeeringRequest, SecurityGroupRule};
+use crate::aws::elbv2::Health;
+use crate::kubernetes::controllers::pods::is_ready;
+
+const ONE: (&str, &str, &str) = ("tidb-1", "us-west-2", "10.1.0.0/16");
+const TWO: (&str, &str, &str) = ("tidb-2", "us-east-2", "10.2.0.0/16");
+
+fn config((name, region, block): (&str, &str, &str)) -> String {
+    format!(
+        "apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {{name: {name}, region: {region}}}\n\
+         vpc: {{cidr: {block}}}\nnodeGroups: [{{name: admin, desiredCapacity: 2, privateNetworking: true}}]\n"
+    )
+}
+
+async fn lab() -> Arc<Lab> {
+    Lab::start(LabConfig::default()).await.expect("a lab starts")
+}
+
+/// Waits until something is so; a broken lab fails here.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+    let wait = async {
+        loop {
+            if let Some(result) = condition().await {
+                return result;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("{what}: never"))
+}
+
+struct Side {
+    client: Client,
+    cluster: Arc<Cluster>,
+    namespace: String,
+    region: String,
+}
+
+impl Side {
+    async fn new(lab: &Lab, (name, region, _): (&str, &str, &str), namespace: &str) -> Self {
+        let cluster = lab.cluster(region, name).expect("it was made");
+        let side =
+            Self { client: cluster.client(), cluster, namespace: namespace.to_owned(), region: region.to_owned() };
+        let object = json!({ "metadata": { "name": namespace } });
+        side.create::<Namespace>(Api::all(side.client.clone()), object).await;
+        side
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    async fn create<K>(&self, api: Api<K>, object: Value) -> K
+    where
+        K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let object: K = serde_json::from_value(object).expect("an object");
+        api.create(&PostParams::default(), &object).await.expect("it is created")
+    }
+
+    /// The document's sample-nginx.
+    async fn nginx(&self) -> Pod {
+        let service = json!({
+            "metadata": { "name": "sample-nginx-peer" },
+            "spec": { "ports": [{ "port": 80 }], "selector": { "app": "sample-nginx" }, "clusterIP": "None" },
+        });
+        self.create::<Service>(self.api(), service).await;
+        let pod = json!({
+            "metadata": { "name": "sample-nginx", "labels": { "app": "sample-nginx" } },
+            "spec": {
+                "hostname": "sample-nginx",
+                "subdomain": "sample-nginx-peer",
+                "containers": [{ "name": "nginx", "image": "nginx:1.21.5", "ports": [{ "containerPort": 80 }] }],
+            },
+        });
+        self.create::<Pod>(self.api(), pod).await;
+        self.ready("sample-nginx").await
+    }
+
+    async fn ready(&self, name: &str) -> Pod {
+        let api = self.api::<Pod>();
+        until(name, || async { api.get(name).await.ok().filter(is_ready) }).await
+    }
+
+    /// Runs a command in sample-nginx: exit code and standard output.
+    async fn exec(&self, command: &[&str]) -> (i32, String) {
+        let api = self.api::<Pod>();
+        let mut process =
+            api.exec("sample-nginx", command.iter().copied(), &AttachParams::default()).await.expect("exec begins");
+        let status = process.take_status().expect("a status is asked for");
+        let mut stdout = String::new();
+        process.stdout().expect("standard output").read_to_string(&mut stdout).await.expect("UTF-8");
+        let status = status.await.expect("the command ends");
+        let code = match status.status.as_deref() {
+            Some("Success") => 0,
+            _ => {
+                let causes = status.details.and_then(|it| it.causes).unwrap_or_default();
+                let code = causes.into_iter().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
+                code.and_then(|cause| cause.message?.parse().ok()).unwrap_or(-1)
+            }
+        };
+        (code, stdout)
+    }
+
+    async fn curl(&self, url: &str) -> (i32, String) {
+        self.exec(&["curl", "-sS", "--max-time", "5", url]).await
+    }
+
+    async fn dns_load_balancer(&self) -> String {
+        let service = json!({
+            "metadata": {
+                "name": "across-cluster-dns-tcp",
+                "labels": { "k8s-app": "kube-dns" },
+                "annotations": {
+                    "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled": "true",
+                    "service.beta.kubernetes.io/aws-load-balancer-type": "nlb",
+                    "service.beta.kubernetes.io/aws-load-balancer-internal": "true",
+                },
+            },
+            "spec": {
+                "type": "LoadBalancer",
+                "selector": { "k8s-app": "kube-dns" },
+                "ports": [{ "name": "dns", "port": 53, "protocol": "TCP", "targetPort": 53 }],
+            },
+        });
+        let api: Api<Service> = Api::namespaced(self.client.clone(), "kube-system");
+        self.create(api.clone(), service).await;
+        until("a hostname", || async {
+            let service = api.get("across-cluster-dns-tcp").await.ok()?;
+            service.status?.load_balancer?.ingress?.first()?.hostname.clone()
+        })
+        .await
+    }
+
+    /// Forwards a zone to servers, as the document edits the ConfigMap.
+    async fn forward(&self, zone: &str, servers: &[Ipv4Addr]) {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), "kube-system");
+        let corefile = api.get("coredns").await.expect("it exists").data.expect("data")["Corefile"].clone();
+        let servers: Vec<_> = servers.iter().map(Ipv4Addr::to_string).collect();
+        let block = format!(
+            "{zone}:53 {{\n    errors\n    cache 30\n    forward . {} {{\n        force_tcp\n    }}\n}}\n",
+            servers.join(" ")
+        );
+        let patch = json!({ "data": { "Corefile": corefile + &block } });
+        api.patch("coredns", &PatchParams::default(), &Patch::Merge(patch)).await.expect("it is edited");
+    }
+}
+
+fn address(pod: &Pod) -> Ipv4Addr {
+    let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).expect("an address");
+    address.parse().expect("an IPv4 address")
+}
+
+/// Peers two clusters, with the routes and the rules of the document.
+async fn connect(lab: &Lab, a: &Side, b: &Side) {
+    let (from, to) = (a.cluster.spec().vpc.clone(), b.cluster.spec().vpc.clone());
+    let request = PeeringRequest {
+        requester: from,
+        accepter: to,
+        accepter_region: Some(b.region.clone()),
+        ..PeeringRequest::default()
+    };
+    let peering = lab.aws().with(&a.region, |state, context| {
+        let State { ids, ec2, .. } = state;
+        ec2.create_peering(ids, context, request).expect("it is requested")
+    });
+    until("the request arrives", || async {
+        lab.aws().with(&b.region, |state, context| state.ec2.accept_peering(context, &peering).ok())
+    })
+    .await;
+    for (side, other) in [(a, TWO.2), (b, ONE.2)] {
+        let block: Ipv4Net = other.parse().expect("a block");
+        lab.aws().with(&side.region, |state, context| {
+            let vpc = &side.cluster.spec().vpc;
+            let tables: Vec<_> =
+                state.ec2.route_tables.iter().filter(|(_, it)| it.vpc == *vpc).map(|(id, _)| id.clone()).collect();
+            for table in tables {
+                state.ec2.create_route(context, &table, block, &peering).expect("a route");
+            }
+            let shared = state.ec2.security_groups.iter().find(|(_, group)| {
+                group.vpc == *vpc
+                    && group.tags.get("Name").is_some_and(|it| it.ends_with("/ClusterSharedNodeSecurityGroup"))
+            });
+            let shared = shared.map(|(id, _)| id.clone()).expect("the shared group");
+            let rule = SecurityGroupRule::cidr(false, "-1", (-1, -1), block);
+            let State { ids, ec2, .. } = state;
+            ec2.authorize(ids, context, &shared, vec![rule]).expect("a rule");
+        });
+    }
+}
+
+fn load_balancer_addresses(lab: &Lab, hostname: &str) -> Vec<Ipv4Addr> {
+    let name = hostname.split('-').next().expect("a name");
+    lab.aws().read("us-west-2", |state, _| {
+        let own = state.ec2.interfaces.values().filter(|it| it.description.starts_with(&format!("ELB net/{name}")));
+        own.map(|it| it.addresses[0]).collect()
+    })
+}
+
+async fn two_clusters(lab: &Lab) -> (Side, Side) {
+    let (one, two) = (config(ONE), config(TWO));
+    let (one, two) = tokio::join!(lab.create_cluster(&one), lab.create_cluster(&two));
+    assert_eq!(one.expect("one").context, "acrossk8s@tidb-1.us-west-2.eksctl.io");
+    assert_eq!(two.expect("two").context, "acrossk8s@tidb-2.us-east-2.eksctl.io");
+    tokio::join!(Side::new(lab, ONE, "ns1"), Side::new(lab, TWO, "ns2"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_procedure_connects_two_clusters_and_deleting_them_leaves_nothing() {
+    let lab = lab().await;
+    assert!(lab.inventory().is_empty());
+    let (one, two) = two_clusters(&lab).await;
+    let (pod_1, pod_2) = tokio::join!(one.nginx(), two.nginx());
+    let inside = |block: &str, pod: &Pod| block.parse::<Ipv4Net>().expect("a block").contains(&address(pod));
+    assert!(inside(ONE.2, &pod_1) && inside(TWO.2, &pod_2));
+
+    let by_address = format!("http://{}", address(&pod_2));
+    let (code, _) = one.curl(&by_address).await;
+    assert_ne!(code, 0, "nothing leads there yet");
+    connect(&lab, &one, &two).await;
+    let page = until("the peer answers", || async {
+        let (code, page) = one.curl(&by_address).await;
+        (code == 0).then_some(page)
+    })
+    .await;
+    assert!(page.contains("Welcome to nginx!"));
+
+    let (of_one, of_two) = tokio::join!(one.dns_load_balancer(), two.dns_load_balancer());
+    until("all targets are healthy", || async {
+        let health: Vec<Health> = lab.aws().read("us-west-2", |state, _| {
+            state.elbv2.target_groups.values().flat_map(|it| it.targets.values().map(|it| it.health)).collect()
+        });
+        (health.len() == 4 && health.iter().all(|it| *it == Health::Healthy)).then_some(())
+    })
+    .await;
+    let by_name = "http://sample-nginx.sample-nginx-peer.ns2.svc.cluster.local:80";
+    assert_eq!(one.curl(by_name).await.0, 6, "a name that nobody knows yet");
+    one.forward("ns2.svc.cluster.local", &load_balancer_addresses(&lab, &of_two)).await;
+    two.forward("ns1.svc.cluster.local", &load_balancer_addresses(&lab, &of_one)).await;
+    until("CoreDNS forwards", || async { (one.curl(by_name).await.0 == 0).then_some(()) }).await;
+    let back = "http://sample-nginx.sample-nginx-peer.ns1.svc.cluster.local:80";
+    until("CoreDNS forwards back", || async { (two.curl(back).await.0 == 0).then_some(()) }).await;
+
+    for (_, (name, region, _)) in [(&one, ONE), (&two, TWO)] {
+        let refused = lab.delete_cluster(region, name).await;
+        if let Err(error) = refused {
+            assert_eq!(error.status(), 409, "{error}");
+        }
+    }
+    let peerings: Vec<_> = lab.aws().read(ONE.1, |state, _| state.ec2.peerings.keys().cloned().collect());
+    for peering in peerings {
+        lab.aws().with(ONE.1, |state, context| state.ec2.delete_peering(context, &peering)).expect("it is deleted");
+    }
+    until("the peering is gone", || async {
+        let left = lab.inventory().resources.iter().any(|it| it.kind == "vpc-peering-connection");
+        (!left).then_some(())
+    })
+    .await;
+    for (name, region, _) in [ONE, TWO] {
+        match lab.delete_cluster(region, name).await {
+            Ok(()) | Err(LabError::NotFound { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(lab.inventory(), Inventory::default());
+    lab.shutdown().await;
+}
