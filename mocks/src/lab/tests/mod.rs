@@ -1,19 +1,19 @@
-//! Whole labs: the documented procedure by hand, and what a lab does on its own.
+//! Whole labs.
+
+mod control;
+mod pods;
+mod procedure;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Service};
-use kube::api::{AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt as _};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use kube::api::{AttachParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
-use crate::aws::State;
-use crate::aws::ec2::{PeeringRequest, SecurityGroupRule};
-use crate::aws::elbv2::Health;
 use crate::kubernetes::controllers::pods::is_ready;
 
 const ONE: (&str, &str, &str) = ("tidb-1", "us-west-2", "10.1.0.0/16");
@@ -168,117 +168,10 @@ fn address(pod: &Pod) -> Ipv4Addr {
     address.parse().expect("an IPv4 address")
 }
 
-/// Peers two clusters, with the routes and the rules of the document.
-async fn connect(lab: &Lab, a: &Side, b: &Side) {
-    let (from, to) = (a.cluster.spec().vpc.clone(), b.cluster.spec().vpc.clone());
-    let request = PeeringRequest {
-        requester: from,
-        accepter: to,
-        accepter_region: Some(b.region.clone()),
-        ..PeeringRequest::default()
-    };
-    let peering = lab.aws().with(&a.region, |state, context| {
-        let State { ids, ec2, .. } = state;
-        ec2.create_peering(ids, context, request).expect("it is requested")
-    });
-    until("the request arrives", || async {
-        lab.aws().with(&b.region, |state, context| state.ec2.accept_peering(context, &peering).ok())
-    })
-    .await;
-    for (side, other) in [(a, TWO.2), (b, ONE.2)] {
-        let block: Ipv4Net = other.parse().expect("a block");
-        lab.aws().with(&side.region, |state, context| {
-            let vpc = &side.cluster.spec().vpc;
-            let tables: Vec<_> =
-                state.ec2.route_tables.iter().filter(|(_, it)| it.vpc == *vpc).map(|(id, _)| id.clone()).collect();
-            for table in tables {
-                state.ec2.create_route(context, &table, block, &peering).expect("a route");
-            }
-            let shared = state.ec2.security_groups.iter().find(|(_, group)| {
-                group.vpc == *vpc
-                    && group.tags.get("Name").is_some_and(|it| it.ends_with("/ClusterSharedNodeSecurityGroup"))
-            });
-            let shared = shared.map(|(id, _)| id.clone()).expect("the shared group");
-            let rule = SecurityGroupRule::cidr(false, "-1", (-1, -1), block);
-            let State { ids, ec2, .. } = state;
-            ec2.authorize(ids, context, &shared, vec![rule]).expect("a rule");
-        });
-    }
-}
-
-fn load_balancer_addresses(lab: &Lab, hostname: &str) -> Vec<Ipv4Addr> {
-    let name = hostname.split('-').next().expect("a name");
-    lab.aws().read("us-west-2", |state, _| {
-        let own = state.ec2.interfaces.values().filter(|it| it.description.starts_with(&format!("ELB net/{name}")));
-        own.map(|it| it.addresses[0]).collect()
-    })
-}
-
 async fn two_clusters(lab: &Lab) -> (Side, Side) {
     let (one, two) = (config(ONE), config(TWO));
     let (one, two) = tokio::join!(lab.create_cluster(&one), lab.create_cluster(&two));
     assert_eq!(one.expect("one").context, "acrossk8s@tidb-1.us-west-2.eksctl.io");
     assert_eq!(two.expect("two").context, "acrossk8s@tidb-2.us-east-2.eksctl.io");
     tokio::join!(Side::new(lab, ONE, "ns1"), Side::new(lab, TWO, "ns2"))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_procedure_connects_two_clusters_and_deleting_them_leaves_nothing() {
-    let lab = lab().await;
-    assert!(lab.inventory().is_empty());
-    let (one, two) = two_clusters(&lab).await;
-    let (pod_1, pod_2) = tokio::join!(one.nginx(), two.nginx());
-    let inside = |block: &str, pod: &Pod| block.parse::<Ipv4Net>().expect("a block").contains(&address(pod));
-    assert!(inside(ONE.2, &pod_1) && inside(TWO.2, &pod_2));
-
-    let by_address = format!("http://{}", address(&pod_2));
-    let (code, _) = one.curl(&by_address).await;
-    assert_ne!(code, 0, "nothing leads there yet");
-    connect(&lab, &one, &two).await;
-    let page = until("the peer answers", || async {
-        let (code, page) = one.curl(&by_address).await;
-        (code == 0).then_some(page)
-    })
-    .await;
-    assert!(page.contains("Welcome to nginx!"));
-
-    let (of_one, of_two) = tokio::join!(one.dns_load_balancer(), two.dns_load_balancer());
-    until("all targets are healthy", || async {
-        let health: Vec<Health> = lab.aws().read("us-west-2", |state, _| {
-            state.elbv2.target_groups.values().flat_map(|it| it.targets.values().map(|it| it.health)).collect()
-        });
-        (health.len() == 4 && health.iter().all(|it| *it == Health::Healthy)).then_some(())
-    })
-    .await;
-    let by_name = "http://sample-nginx.sample-nginx-peer.ns2.svc.cluster.local:80";
-    assert_eq!(one.curl(by_name).await.0, 6, "a name that nobody knows yet");
-    one.forward("ns2.svc.cluster.local", &load_balancer_addresses(&lab, &of_two)).await;
-    two.forward("ns1.svc.cluster.local", &load_balancer_addresses(&lab, &of_one)).await;
-    until("CoreDNS forwards", || async { (one.curl(by_name).await.0 == 0).then_some(()) }).await;
-    let back = "http://sample-nginx.sample-nginx-peer.ns1.svc.cluster.local:80";
-    until("CoreDNS forwards back", || async { (two.curl(back).await.0 == 0).then_some(()) }).await;
-
-    for (_, (name, region, _)) in [(&one, ONE), (&two, TWO)] {
-        let refused = lab.delete_cluster(region, name).await;
-        if let Err(error) = refused {
-            assert_eq!(error.status(), 409, "{error}");
-        }
-    }
-    let peerings: Vec<_> = lab.aws().read(ONE.1, |state, _| state.ec2.peerings.keys().cloned().collect());
-    for peering in peerings {
-        lab.aws().with(ONE.1, |state, context| state.ec2.delete_peering(context, &peering)).expect("it is deleted");
-    }
-    until("the peering is gone", || async {
-        let left = lab.inventory().resources.iter().any(|it| it.kind == "vpc-peering-connection");
-        (!left).then_some(())
-    })
-    .await;
-    for (name, region, _) in [ONE, TWO] {
-        match lab.delete_cluster(region, name).await {
-            Ok(()) | Err(LabError::NotFound { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!(lab.inventory(), Inventory::default());
-    lab.shutdown().await;
 }
