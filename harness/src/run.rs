@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::document;
 use crate::engine::{self, Graph, Limits, Observer, Summary, TaskSpec};
 use crate::environment::Environment;
-use crate::events::{EventSink, Kind, Outcome as VerdictOutcome, Phase, Verdict};
+use crate::events::{EventSink, Finding, Kind, Level, Outcome as VerdictOutcome, Phase, Verdict};
 use crate::exit::ExitCode;
 use crate::faults::Fault;
-use crate::invariants;
+use crate::invariants::{self, Subject};
 use crate::journal::Journal;
 use crate::observation::{self, Observation};
 use crate::procedure::{self, Phase as StepPhase, Task, World};
@@ -118,7 +119,7 @@ pub async fn verify(
     let world =
         Arc::new(World::new(topology, environment, directory.id.clone(), directory.path.clone(), Arc::new(journal)));
     recall(&world, directory).await;
-    let again = ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx"];
+    let again = ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx", "await-nginx-name"];
     let tasks: Vec<_> = procedure::tasks(&world.topology)
         .into_iter()
         .filter(|task| {
@@ -168,7 +169,7 @@ fn exit_code(interrupted: bool, provisioned: bool, applied: bool, verdicts: &[Ve
 /// Judges an observation and tells every verdict, and every clause that no invariant checks.
 pub fn judge(topology: &Topology, observation: &Observation, sink: &EventSink) -> Vec<Verdict> {
     let began = sink.elapsed_ms();
-    let verdicts = invariants::judge(topology, observation);
+    let verdicts: Vec<_> = invariants::judge(topology, observation).iter().map(|it| told(topology, it)).collect();
     sink.emit(Kind::PhaseStarted { phase: Phase::Judge, tasks: verdicts.len() });
     for verdict in &verdicts {
         sink.emit(Kind::VerdictReached(verdict.clone()));
@@ -178,6 +179,51 @@ pub fn judge(topology: &Topology, observation: &Observation, sink: &EventSink) -
     }
     sink.emit(Kind::PhaseFinished { phase: Phase::Judge, duration_ms: sink.elapsed_ms() - began });
     verdicts
+}
+
+/// A verdict as an event tells it: clusters by their names.
+fn told(topology: &Topology, verdict: &invariants::Verdict) -> Verdict {
+    let heading = verdict.clauses.first().and_then(|id| document::clause(*id)).map_or("", |clause| clause.heading());
+    let finding = |evidence: &[String], explanation: &str, remedy: &str| {
+        Some(Finding { evidence: evidence.to_vec(), explanation: explanation.to_owned(), remedy: remedy.to_owned() })
+    };
+    let (outcome, finding) = match &verdict.outcome {
+        invariants::Outcome::Pass => (VerdictOutcome::Pass, None),
+        invariants::Outcome::Fail { evidence, explanation, remedy } => {
+            (VerdictOutcome::Fail, finding(evidence, explanation, remedy))
+        }
+        invariants::Outcome::Blocked { by, evidence } => {
+            let by: Vec<_> =
+                by.iter().map(|root| format!("{} ({})", root.invariant, named(topology, root.subject))).collect();
+            (VerdictOutcome::Blocked { by: by.join(", ") }, finding(evidence, "", ""))
+        }
+        invariants::Outcome::NotApplicable { reason } => {
+            (VerdictOutcome::NotApplicable { reason: reason.clone() }, None)
+        }
+    };
+    Verdict {
+        invariant: verdict.invariant.to_string(),
+        title: verdict.title.to_string(),
+        level: match verdict.level {
+            document::Level::Must => Level::Must,
+            document::Level::Should => Level::Should,
+        },
+        heading: heading.to_owned(),
+        clauses: verdict.clauses.iter().map(ToString::to_string).collect(),
+        subject: named(topology, verdict.subject),
+        outcome,
+        finding,
+    }
+}
+
+fn named(topology: &Topology, subject: Subject) -> String {
+    let name = |index| topology.cluster(index).name.as_str();
+    match subject {
+        Subject::All => "all clusters".to_owned(),
+        Subject::Cluster { cluster } => name(cluster).to_owned(),
+        Subject::Pair { pair } => format!("{} and {}", name(pair.requester), name(pair.accepter)),
+        Subject::Direction { from, to } => format!("{} to {}", name(from), name(to)),
+    }
 }
 
 /// Saves an observation in the run directory. That it cannot be saved is told and changes nothing.

@@ -19,7 +19,7 @@ pub struct EmbeddedOptions {
 
 impl EmbeddedOptions {
     pub(super) fn config(&self) -> LabConfig {
-        LabConfig { aws_listen: Some((std::net::Ipv4Addr::LOCALHOST, self.aws_port).into()), ..LabConfig::default() }
+        LabConfig { aws_listen: (std::net::Ipv4Addr::LOCALHOST, self.aws_port).into(), ..LabConfig::default() }
     }
 }
 
@@ -107,6 +107,7 @@ impl Environment for Embedded {
             load_balancer: seconds(10),
             target_health: seconds(10),
             coredns_reload: seconds(2),
+            name: seconds(2),
             pod: seconds(10),
             deletion: seconds(10),
         }

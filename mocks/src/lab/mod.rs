@@ -32,6 +32,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::Aws;
+use crate::aws::ec2::Quotas;
 use crate::clock::{Clock, Latencies};
 use crate::kubernetes::cluster::Cluster;
 use crate::network::Network;
@@ -54,10 +55,10 @@ pub struct LabConfig {
     pub clock: Option<Clock>,
     /// How long AWS takes.
     pub latencies: Latencies,
-    /// Where AWS answers; a free loopback port if none is given.
-    pub aws_listen: Option<SocketAddr>,
-    /// Where the lab is controlled; a free loopback port if none is given.
-    pub control_listen: Option<SocketAddr>,
+    /// Where AWS answers; port 0 picks a free one.
+    pub aws_listen: SocketAddr,
+    /// Where the lab is controlled; port 0 picks a free one.
+    pub control_listen: SocketAddr,
     /// Programs by image. Those of `aws-node` and `kube-proxy` are added where they are missing.
     pub images: Images,
     /// The network; the in-process model if none is given.
@@ -68,20 +69,14 @@ pub struct LabConfig {
 }
 
 impl Default for LabConfig {
-    /// A thousand times as fast as AWS, which takes a moment for a peering and a load balancer and no time for a cluster.
+    /// Free loopback ports, AWS without delay, everything else a thousand times as fast as it is.
     fn default() -> Self {
         Self {
             clock_scale: 1000.0,
             clock: None,
-            latencies: Latencies {
-                peering_request: Duration::from_secs(2),
-                peering_provision: Duration::from_secs(5),
-                load_balancer_provision: Duration::from_secs(20),
-                load_balancer_release: Duration::from_secs(10),
-                ..Latencies::INSTANT
-            },
-            aws_listen: None,
-            control_listen: None,
+            latencies: Latencies::INSTANT,
+            aws_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            control_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             images: default_images(),
             network: None,
             patience: Duration::from_secs(20),
@@ -129,11 +124,14 @@ impl Lab {
             Some(make) => make(Arc::clone(&aws)),
             None => Model::new(Arc::clone(&aws) as Arc<dyn crate::network::FabricSource>),
         };
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listen = config.aws_listen.unwrap_or(loopback);
+        // A lab is not there to run into the limits of a new account.
+        aws.with("us-east-1", |state, _| {
+            state.ec2.quotas = Quotas { vpcs: 1000, addresses: 1000, internet_gateways: 1000, ..state.ec2.quotas };
+        });
+        let listen = config.aws_listen;
         let endpoint = aws.serve(listen).await.map_err(|source| LabError::Listen { address: listen, source })?;
         let world = World::new(aws, network, &config, endpoint);
-        control::serve(&world, config.control_listen.unwrap_or(loopback)).await?;
+        control::serve(&world, config.control_listen).await?;
         world.tasks.spawn(load_balancers::follow(Arc::clone(&world.load_balancers)));
         Ok(Arc::new(Self(world)))
     }

@@ -10,31 +10,48 @@ use super::hosts::Hosts;
 use super::world::World;
 use crate::aws::{Aws, State};
 use crate::kubernetes::node::private_domain;
-use crate::network::{Host, HostKind, HostSpec, Network as _};
-use crate::workloads::vpc_resolver::{Names, serve_names};
+use crate::network::{HostKind, HostSpec, Network as _};
+use crate::workloads::dns::Server;
+use crate::workloads::vpc_resolver::{self, Names};
 
 /// Address of a VPC's DNS server: the base of its block plus two (VPC User Guide, "Amazon DNS server").
 pub(super) fn address(block: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from_bits(block.network().to_bits().wrapping_add(2))
 }
 
-/// Connects the DNS server of a VPC and lets it answer until its host is detached.
-pub(super) async fn start(world: &World, vpc: &str, region: &str, block: Ipv4Net) -> io::Result<()> {
-    let host = HostSpec {
-        name: format!("{vpc}/resolver"),
-        vpc: vpc.to_owned(),
-        address: address(block),
-        // It is no node: nothing is translated on its way, which is what a load balancer's interface has, too.
-        kind: HostKind::LoadBalancer,
-    };
-    let host: Arc<dyn Host> = Hosts::attach(&world.hosts, host).await?;
-    let names = names(Arc::clone(&world.aws), vpc.to_owned(), region.to_owned());
-    world.tasks.spawn(async move {
-        if let Err(error) = serve_names(&host, names).await {
-            tracing::debug!(%error, "a VPC's DNS server has ended");
+/// The DNS server of a VPC.
+pub(super) struct Resolver {
+    vpc: String,
+    address: Ipv4Addr,
+    /// Answers until it is dropped.
+    _server: Server,
+}
+
+impl Resolver {
+    /// Connects the DNS server of a VPC and lets it answer.
+    pub(super) async fn start(world: &World, vpc: &str, region: &str, block: Ipv4Net) -> io::Result<Self> {
+        let spec = HostSpec {
+            name: format!("{vpc}/AmazonProvidedDNS"),
+            vpc: vpc.to_owned(),
+            address: address(block),
+            // It is no node: nothing is translated on its way, as on that of a load balancer.
+            kind: HostKind::LoadBalancer,
+        };
+        let host = world.hosts.attach(spec).await?;
+        let names = names(Arc::clone(&world.aws), vpc.to_owned(), region.to_owned());
+        match vpc_resolver::start(host.as_ref(), names).await {
+            Ok(server) => Ok(Self { vpc: vpc.to_owned(), address: address(block), _server: server }),
+            Err(error) => {
+                world.hosts.detach(vpc, address(block)).await;
+                Err(error)
+            }
         }
-    });
-    Ok(())
+    }
+
+    /// Takes it off the network.
+    pub(super) async fn stop(&self, hosts: &Hosts) {
+        hosts.detach(&self.vpc, self.address).await;
+    }
 }
 
 fn names(aws: Arc<Aws>, vpc: String, region: String) -> Names {

@@ -15,7 +15,6 @@ use crate::kubernetes::cluster::{Cluster, ClusterSpec, Surroundings, cluster_dns
 use crate::kubernetes::controllers::control_loop::is_not_found;
 use crate::kubernetes::controllers::pods;
 use crate::kubernetes::node::NodeSpec;
-use crate::network::Network as _;
 
 /// Creates a cluster. It is made, or unmade, to the end even when the caller stops waiting.
 pub(super) async fn create(world: &Arc<World>, yaml: &str) -> Result<ClusterInfo, LabError> {
@@ -26,6 +25,7 @@ pub(super) async fn create(world: &Arc<World>, yaml: &str) -> Result<ClusterInfo
 
 async fn make(world: Arc<World>, config: ClusterConfig) -> Result<ClusterInfo, LabError> {
     let (region, name) = (&config.metadata.region, &config.metadata.name);
+    let _alone = world.change(region, name).await;
     let created = world.aws.with(region, |state, context| eksctl::create_cluster(state, context, &config))?;
     let result = start(&world, &config, created).await;
     if let Err(error) = &result {
@@ -39,9 +39,8 @@ async fn make(world: Arc<World>, config: ClusterConfig) -> Result<ClusterInfo, L
 
 async fn start(world: &Arc<World>, config: &ClusterConfig, created: Created) -> Result<ClusterInfo, LabError> {
     let (region, name) = (config.metadata.region.clone(), config.metadata.name.clone());
-    let resolver = names::address(config.cidr_block());
-    let connected = names::start(world, &created.vpc, &region, config.cidr_block()).await;
-    connected.map_err(|source| LabError::Resolver { vpc: created.vpc.clone(), source })?;
+    let resolver = names::Resolver::start(world, &created.vpc, &region, config.cidr_block()).await;
+    let resolver = Arc::new(resolver.map_err(|source| LabError::Resolver { vpc: created.vpc.clone(), source })?);
     let version = config.metadata.version.clone();
     let nodes: Vec<_> = created.nodes.into_iter().map(|node| node_spec(&name, &version, node)).collect();
     let has_nodes = !nodes.is_empty();
@@ -50,7 +49,7 @@ async fn start(world: &Arc<World>, config: &ClusterConfig, created: Created) -> 
         region: region.clone(),
         vpc: created.vpc,
         service_cidr: created.service_cidr,
-        vpc_resolver: resolver,
+        vpc_resolver: names::address(config.cidr_block()),
         version,
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         nodes,
@@ -61,7 +60,13 @@ async fn start(world: &Arc<World>, config: &ClusterConfig, created: Created) -> 
         images: world.images.clone(),
         clock: world.aws.clock().clone(),
     };
-    let cluster = Arc::new(Cluster::start(spec, on).await?);
+    let cluster = match Cluster::start(spec, on).await {
+        Ok(cluster) => Arc::new(cluster),
+        Err(error) => {
+            resolver.stop(&world.hosts).await;
+            return Err(error.into());
+        }
+    };
     let running = Running { cluster: Arc::clone(&cluster), resolver, number: world.next_number() };
     world.clusters.lock().insert((region.clone(), name.clone()), running.clone());
     let endpoint = cluster.url();
@@ -161,7 +166,10 @@ async fn until_active(world: &World, region: &str, name: &str) {
 /// Deletes a cluster. It is deleted to the end even when the caller stops waiting.
 pub(super) async fn delete(world: &Arc<World>, region: &str, name: &str) -> Result<(), LabError> {
     let (of, region, name) = (Arc::clone(world), region.to_owned(), name.to_owned());
-    let task = world.tasks.spawn(async move { unmake(&of, &region, &name).await });
+    let task = world.tasks.spawn(async move {
+        let _alone = of.change(&region, &name).await;
+        unmake(&of, &region, &name).await
+    });
     task.await.ok().flatten().unwrap_or(Err(LabError::Ended))
 }
 
@@ -172,19 +180,13 @@ async fn unmake(world: &Arc<World>, region: &str, name: &str) -> Result<(), LabE
         Some(running) => {
             delete_load_balancers(world, &running.cluster).await?;
             running.cluster.stop().await;
+            running.resolver.stop(&world.hosts).await;
             world.clusters.lock().remove(&key);
         }
         None if !world.aws.read(region, |state, _| exists(state, region, name)) => {
             return Err(LabError::NotFound { name: name.to_owned() });
         }
         None => {}
-    }
-    let resolvers = world.aws.read(region, |state, _| {
-        let vpcs = state.ec2.vpcs.iter().filter(|(_, vpc)| vpc.region == region && is_of(&vpc.tags, name));
-        vpcs.map(|(id, vpc)| (id.clone(), names::address(vpc.cidr_block))).collect::<Vec<_>>()
-    });
-    for (vpc, address) in resolvers {
-        world.hosts.detach(&vpc, address).await;
     }
     world.aws.with(region, |state, context| eksctl::delete_cluster(state, context, name))?;
     world.load_balancers.update().await;

@@ -1,7 +1,6 @@
 //! What the parts of a lab share, and how it ends.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::hosts::Hosts;
 use super::inventory::Inventory;
 use super::kubeconfig;
 use super::load_balancers::LoadBalancerHosts;
-use super::{ClusterInfo, LabConfig, LabError, addons};
+use super::{ClusterInfo, LabConfig, LabError, addons, names};
 use crate::aws::Aws;
 use crate::aws::wire::server::Endpoint;
 use crate::kubernetes::cluster::{Cluster, Tasks};
@@ -31,6 +30,8 @@ pub(super) struct World {
     pub(super) load_balancers: Arc<LoadBalancerHosts>,
     /// Clusters by region and name.
     pub(super) clusters: Mutex<BTreeMap<(String, String), Running>>,
+    /// Held by whoever makes or deletes a cluster, by region and name.
+    changing: Mutex<BTreeMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
     /// Counts the clusters that were made.
     made: Mutex<u64>,
     /// Creations, deletions, DNS servers, health checks.
@@ -48,8 +49,8 @@ pub(super) struct World {
 #[derive(Clone)]
 pub(super) struct Running {
     pub(super) cluster: Arc<Cluster>,
-    /// Address of its VPC's DNS server.
-    pub(super) resolver: Ipv4Addr,
+    /// Its VPC's DNS server, which ends with the last of these.
+    pub(super) resolver: Arc<names::Resolver>,
     /// Place in the order of creation.
     pub(super) number: u64,
 }
@@ -84,6 +85,7 @@ impl World {
             images,
             patience: config.patience,
             clusters: Mutex::default(),
+            changing: Mutex::default(),
             made: Mutex::new(0),
             tasks,
             servers: Tasks::default(),
@@ -97,6 +99,12 @@ impl World {
     pub(super) fn cluster(&self, region: &str, name: &str) -> Option<Arc<Cluster>> {
         let key = (region.to_owned(), name.to_owned());
         self.clusters.lock().get(&key).map(|running| Arc::clone(&running.cluster))
+    }
+
+    /// Waits until nobody else makes or deletes the cluster, and keeps others from it.
+    pub(super) async fn change(&self, region: &str, name: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = self.changing.lock().entry((region.to_owned(), name.to_owned())).or_default().clone();
+        lock.lock_owned().await
     }
 
     pub(super) fn next_number(&self) -> u64 {
@@ -135,7 +143,7 @@ impl World {
         let clusters = std::mem::take(&mut *self.clusters.lock());
         join_all(clusters.values().map(|running| async {
             running.cluster.stop().await;
-            self.hosts.detach(&running.cluster.spec().vpc, running.resolver).await;
+            running.resolver.stop(&self.hosts).await;
         }))
         .await;
         self.load_balancers.clear().await;

@@ -170,8 +170,8 @@ async fn a_port_in_use_is_named() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("an address");
     for config in [
-        LabConfig { aws_listen: Some(address), ..LabConfig::default() },
-        LabConfig { control_listen: Some(address), ..LabConfig::default() },
+        LabConfig { aws_listen: address, ..LabConfig::default() },
+        LabConfig { control_listen: address, ..LabConfig::default() },
     ] {
         let error = Lab::start(config).await.map(drop).expect_err("it is taken");
         assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");

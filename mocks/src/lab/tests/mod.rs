@@ -26,8 +26,19 @@ fn config((name, region, block): (&str, &str, &str)) -> String {
     )
 }
 
+/// A lab whose AWS takes a moment, a few of the machine's milliseconds, for what takes time.
 async fn lab() -> Arc<Lab> {
-    Lab::start(LabConfig::default()).await.expect("a lab starts")
+    let seconds = Duration::from_secs;
+    let latencies = Latencies {
+        cluster_create: seconds(20),
+        nodegroup_create: seconds(10),
+        peering_request: seconds(2),
+        peering_provision: seconds(5),
+        load_balancer_provision: seconds(20),
+        load_balancer_release: seconds(10),
+        cluster_delete: seconds(20),
+    };
+    Lab::start(LabConfig { latencies, ..LabConfig::default() }).await.expect("a lab starts")
 }
 
 /// Waits until something is so; a broken lab fails here.
