@@ -269,7 +269,11 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    async fn run(&self, phase: Phase, of: &[StepPhase]) -> Result<Summary, engine::GraphError> {
+    /// Runs the tasks of some steps as a part of the run.
+    ///
+    /// # Errors
+    /// When the tasks form no graph.
+    pub async fn run(&self, phase: Phase, of: &[StepPhase]) -> Result<Summary, engine::GraphError> {
         let began = self.sink.elapsed_ms();
         let tasks = self.tasks.iter().filter(|task| of.contains(&task.step.phase)).count();
         self.sink.emit(Kind::PhaseStarted { phase, tasks });
