@@ -99,7 +99,8 @@ impl PodWorker {
     pub(super) async fn run(self: Arc<Self>, mut object: watch::Receiver<Option<Arc<Pod>>>) {
         let stop = self.site().tasks.token().child_token();
         let end = {
-            let mut publish = pin!(self.publish());
+            // Subscribed before anything can change.
+            let mut publish = pin!(self.publish(self.revision.subscribe()));
             let mut live = pin!(self.live(&stop));
             let end = tokio::select! {
                 end = ends(&mut object) => Some(end),
@@ -212,9 +213,8 @@ impl PodWorker {
     }
 
     /// Writes the status whenever it has changed, for as long as the pod exists.
-    async fn publish(&self) {
+    async fn publish(&self, mut changes: watch::Receiver<u64>) {
         let api: Api<Pod> = self.api();
-        let mut changes = self.revision.subscribe();
         let mut written = Value::Null;
         loop {
             if changes.changed().await.is_err() {
