@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cause::Cause;
 use super::check::{Finding, Judged, each_cluster, each_direction, fail, none_wrong, not_applicable, unseen};
 use super::view::View;
-use super::{Invariant, dns, kubernetes, namespaces};
+use super::{Invariant, corefile_zones, dns, kubernetes, namespaces};
 use crate::document::{ClauseId, Level};
 use crate::observation::{Observation, Pod, ProbeRequest, ProbeResult};
 use crate::topology::Topology;
@@ -50,7 +50,13 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         title: "curl gets the welcome page of the peer's nginx",
         level: Level::Must,
         clauses: &[ClauseId::new(3, 3)],
-        causes: &[Cause::around(READY), Cause::along(dns::ANSWERS), Cause::along(dns::TCP)],
+        causes: &[
+            Cause::around(READY),
+            Cause::along(dns::ANSWERS),
+            // curl asks over UDP, the probes of DNS over TCP: CoreDNS forwards either as it came.
+            Cause::along(corefile_zones::FORCE_TCP),
+            Cause::along(dns::TCP),
+        ],
         check: http,
     },
     Invariant {
