@@ -53,9 +53,9 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         causes: &[
             Cause::around(READY),
             Cause::along(dns::ANSWERS),
-            // curl asks over UDP, the probes of DNS over TCP: CoreDNS forwards either as it came.
-            Cause::along(corefile_zones::FORCE_TCP),
             Cause::along(dns::TCP),
+            // The pod asks over UDP and the DNS probe over TCP: without force_tcp only the pod's query is lost.
+            Cause::along(corefile_zones::FORCE_TCP),
         ],
         check: http,
     },

@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acrossk8s_corefile::{Corefile, Directive, PLUGINS, ServerBlock};
+use acrossk8s_corefile::{Corefile, Directive, PLUGINS, Scheme, ServerBlock};
 
 use super::http::port_of;
-use super::plugins::{
-    Cache, Env, Errors, Forward, Hosts, Kubernetes, LoadBalance, Loop, Prometheus, QueryLog, Whoami,
-};
+use super::plugins::{Cache, Env, Errors, Forward, Hosts, Kubernetes, LoadBalance, Loop, Prometheus, QueryLog, Whoami};
 use super::query::Plugin;
 use super::running::{Zone, Zones};
 
@@ -58,6 +56,9 @@ impl Config {
         for block in &corefile.blocks {
             let plugins: Arc<[Arc<dyn Plugin>]> = config.plugins(block, env)?.into();
             for key in &block.keys {
+                if key.scheme != Scheme::Dns {
+                    return Err(format!("cannot serve {key}: zones over TLS, QUIC, gRPC and HTTPS are not emulated"));
+                }
                 let zone = Zone { zone: key.zone.clone(), plugins: Arc::clone(&plugins) };
                 config.zones.entry(key.port).or_default().push(zone);
                 let (server, name) = (format!("dns://:{}", key.port), dotted(&key.zone));
@@ -116,9 +117,9 @@ impl Config {
                 "reload" => self.reload = Some(reload_interval(directive)),
                 // These do nothing that a query or this procedure can tell.
                 "debug" | "root" | "metadata" | "cancel" | "timeouts" | "multisocket" | "pprof" | "bufsize" | "on" => {}
-                other => container.log.line(format!(
-                    "[WARNING] plugin/{other}: this plugin is not emulated, queries pass it by"
-                )),
+                other => container
+                    .log
+                    .line(format!("[WARNING] plugin/{other}: this plugin is not emulated, queries pass it by")),
             }
         }
         Ok(plugins)

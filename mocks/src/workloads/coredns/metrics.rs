@@ -77,8 +77,7 @@ fn owned((name, value): (&'static str, &str)) -> (&'static str, String) {
 }
 
 fn sample(text: &mut String, name: &str, labels: &Labels, value: f64) {
-    let labels: Vec<String> =
-        labels.iter().map(|(name, value)| format!("{name}={:?}", value)).collect();
+    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={:?}", value)).collect();
     let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
     let _ = writeln!(text, "{name}{labels} {value}");
 }

@@ -8,19 +8,22 @@ use ::http::StatusCode;
 use acrossk8s_corefile::Corefile;
 use sha2::{Digest, Sha512};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::banner;
 use super::config::{Config, dotted};
 use super::http::{Endpoint, Page};
 use super::metrics::Metrics;
 use super::plugins::{Env, kubernetes};
 use super::running::Running;
-use super::banner;
 use crate::workloads::Container;
 use crate::workloads::dns::{Responder, Server};
 
 /// How long CoreDNS waits for the cluster's objects before it serves without them.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it waits before it says so.
+const SYNC_QUIET: Duration = Duration::from_millis(500);
 
 /// A CoreDNS process.
 pub(super) struct Process {
@@ -36,8 +39,10 @@ pub(super) struct Process {
     /// Sockets stay open over reloads.
     servers: BTreeMap<u16, Server>,
     endpoints: BTreeMap<u16, Endpoint>,
-    /// Ends the background work of the present configuration.
-    retire: CancellationToken,
+    /// Ends the background work of the present configuration when it is replaced or the process ends.
+    retire_guard: DropGuard,
+    /// The same for what only the present configuration waits for.
+    retired: CancellationToken,
 }
 
 /// The text of a Corefile and the hash by which `reload` knows it.
@@ -61,7 +66,8 @@ impl Process {
             watched: None,
             servers: BTreeMap::new(),
             endpoints: BTreeMap::new(),
-            retire: CancellationToken::new(),
+            retire_guard: CancellationToken::new().drop_guard(),
+            retired: CancellationToken::new(),
             container,
         }
     }
@@ -80,7 +86,6 @@ impl Process {
             }
         };
         container.ready.send_replace(false);
-        self.retire.cancel();
         code
     }
 
@@ -156,13 +161,12 @@ impl Process {
     /// The Corefile as it is mounted now, with its syntax read.
     fn read(&self) -> Result<Source, String> {
         let files = self.container.files.borrow().clone();
-        let content =
-            files.get(&self.path).ok_or_else(|| format!("open {}: no such file or directory", self.path))?;
+        let content = files.get(&self.path).ok_or_else(|| format!("open {}: no such file or directory", self.path))?;
         let text = String::from_utf8_lossy(content);
         let env = |name: &str| self.container.env.get(name).cloned();
         let corefile = Corefile::parse_with_env(&text, &env)
             .map_err(|error| format!("{}:{} - Error during parsing: {}", self.path, error.line, error.message))?;
-        let hash = Sha512::digest(corefile.token_json()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash(&corefile);
         Ok(Source { corefile, hash })
     }
 
@@ -192,7 +196,8 @@ impl Process {
                 self.container.log.line(name);
             }
         }
-        std::mem::replace(&mut self.retire, retired).cancel();
+        self.retired = retired.clone();
+        self.retire_guard = retired.drop_guard();
         self.metrics.set_all(
             "coredns_plugin_enabled",
             config.enabled.iter().map(|(server, zone, name)| {
@@ -217,8 +222,7 @@ impl Process {
             let server = Server::start(host, *port, responder).await;
             servers.insert(*port, server.map_err(|error| format!("listen tcp :{port}: bind: {error}"))?);
         }
-        let all: BTreeSet<u16> =
-            config.health.iter().chain(&config.ready).chain(&config.prometheus).copied().collect();
+        let all: BTreeSet<u16> = config.health.iter().chain(&config.ready).chain(&config.prometheus).copied().collect();
         let mut endpoints = BTreeMap::new();
         for port in all.iter().filter(|port| !self.endpoints.contains_key(port)) {
             let endpoint = Endpoint::start(host, *port, self.pages(config, *port)).await;
@@ -237,8 +241,7 @@ impl Process {
     fn pages(&self, config: &Config, port: u16) -> Page {
         let (health, ready, metrics) =
             (config.health.contains(&port), config.ready.contains(&port), config.prometheus.contains(&port));
-        let (cluster, kubernetes, counters) =
-            (Arc::clone(&self.cluster), config.kubernetes, Arc::clone(&self.metrics));
+        let (cluster, kubernetes, counters) = (Arc::clone(&self.cluster), config.kubernetes, Arc::clone(&self.metrics));
         Arc::new(move |path| match path {
             "/health" if health => Some((StatusCode::OK, "OK".to_owned())),
             "/ready" if ready => match kubernetes {
@@ -265,15 +268,18 @@ impl Process {
             return;
         }
         let log = &self.container.log;
+        if tokio::time::timeout(SYNC_QUIET, self.cluster.synced(pods)).await.is_ok() {
+            return;
+        }
         log.line("[INFO] plugin/kubernetes: waiting for Kubernetes API before starting server");
-        if tokio::time::timeout(SYNC_TIMEOUT, self.cluster.synced(pods)).await.is_err() {
+        if tokio::time::timeout(SYNC_TIMEOUT - SYNC_QUIET, self.cluster.synced(pods)).await.is_err() {
             log.line("[WARNING] plugin/kubernetes: starting server with unsynced Kubernetes API");
         }
     }
 
     fn tell_readiness(&self, asked: bool, kubernetes: Option<bool>) {
         let ready = self.container.ready.clone();
-        let (cluster, retired) = (Arc::clone(&self.cluster), self.retire.clone());
+        let (cluster, retired) = (Arc::clone(&self.cluster), self.retired.clone());
         match kubernetes {
             Some(pods) if asked && !cluster.has_synced(pods) => {
                 tokio::spawn(async move {
@@ -286,4 +292,9 @@ impl Process {
             _ => drop(ready.send_replace(asked)),
         }
     }
+}
+
+/// The hash by which `reload` knows a Corefile, in hexadecimal digits.
+pub(super) fn hash(corefile: &Corefile) -> String {
+    Sha512::digest(corefile.token_json()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

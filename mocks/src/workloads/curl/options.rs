@@ -101,8 +101,7 @@ impl Options {
     }
 
     fn short<'a>(&mut self, arg: &str, args: &mut impl Iterator<Item = &'a String>) -> Result<(), Failure> {
-        let mut letters = arg[1..].char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in arg[1..].char_indices() {
             if !takes_value(letter) {
                 self.flag(letter)?;
                 continue;
@@ -233,7 +232,8 @@ mod tests {
 
     #[test]
     fn short_options_are_joined_and_take_values_in_both_forms() {
-        let options = parse(&["-sSo", "/dev/null", "-m5", "-H", "A: b", "--connect-timeout", "1.5", "-w%{http_code}", "u"]);
+        let options =
+            parse(&["-sSo", "/dev/null", "-m5", "-H", "A: b", "--connect-timeout", "1.5", "-w%{http_code}", "u"]);
         assert_eq!(
             options,
             Ok(Options {

@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 
+use super::VERSION;
 use super::failure::{Failure, code};
 use super::options::{Options, Url};
-use super::VERSION;
 use crate::network::BoxStream;
 use crate::workloads::Container;
 use crate::workloads::resolver::{self, ResolveError};
@@ -163,11 +163,8 @@ impl Transfer<'_> {
                     self.outcome.times.connected = self.began.elapsed();
                     self.outcome.remote = Some(to);
                     self.outcome.local = Some(host.address());
-                    let _ = writeln!(
-                        self.outcome.trace,
-                        "* Connected to {} ({address}) port {} (#0)",
-                        url.host, url.port
-                    );
+                    let _ =
+                        writeln!(self.outcome.trace, "* Connected to {} ({address}) port {} (#0)", url.host, url.port);
                     return Ok(stream);
                 }
                 Err(error) => last = error,
@@ -182,6 +179,7 @@ impl Transfer<'_> {
     async fn http(&mut self, url: &Url, stream: BoxStream) -> Result<(), Failure> {
         let request = self.request(url)?;
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .title_case_headers(true)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| receive_failure(&error))?;
@@ -246,7 +244,8 @@ impl Transfer<'_> {
 }
 
 async fn receive(response: Response<Incoming>, body: &mut BytesMut) -> Result<(), Failure> {
-    let expected = response.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
+    let expected =
+        response.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
     let mut received = 0;
     let mut incoming = response.into_body();
     while let Some(frame) = incoming.frame().await {
@@ -280,6 +279,9 @@ fn head(response: &Response<Incoming>) -> String {
 
 /// A header's name as servers usually write it.
 fn capitalised(name: &str) -> String {
+    if name == "etag" {
+        return "ETag".to_owned();
+    }
     let words = name.split('-').map(|word| {
         let mut chars = word.chars();
         chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect::<String>()

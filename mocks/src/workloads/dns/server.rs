@@ -72,19 +72,17 @@ async fn serve_tcp(
     stop: CancellationToken,
     _end: DropGuard,
 ) {
+    // Dropped at the end, which breaks what is open.
     let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
+        let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, source)) => {
-                    connections.spawn(serve_connection(stream, source, port, Arc::clone(&responder)));
-                }
-                // The host has been detached.
-                Err(_) => return,
-            },
-            Some(_) = connections.join_next() => {}
-        }
+            accepted = listener.accept() => accepted,
+        };
+        // The host has been detached.
+        let Ok((stream, source)) = accepted else { return };
+        connections.spawn(serve_connection(stream, source, port, Arc::clone(&responder)));
+        while connections.try_join_next().is_some() {}
     }
 }
 
@@ -109,8 +107,8 @@ async fn serve_udp(socket: Arc<dyn Datagram>, port: u16, responder: Arc<dyn Resp
                 // What became of an earlier answer is the client's concern.
                 Err(_) => continue,
             },
-            Some(_) = queries.join_next() => continue,
         };
+        while queries.try_join_next().is_some() {}
         let (socket, responder) = (Arc::clone(&socket), Arc::clone(&responder));
         queries.spawn(async move {
             let Some(answer) = respond(&bytes, source, Transport::Udp, port, responder.as_ref()).await else { return };

@@ -79,8 +79,9 @@ fn upstreams(directive: &Directive, container: &Container) -> Result<Vec<SocketA
         match upstream {
             Upstream::Address(address) => found.push(address),
             Upstream::File(path) => {
-                let servers = nameservers(&path, container)
-                    .ok_or_else(|| format!("not an IP address or file {path:?}: open {path}: no such file or directory"))?;
+                let servers = nameservers(&path, container).ok_or_else(|| {
+                    format!("not an IP address or file {path:?}: open {path}: no such file or directory")
+                })?;
                 found.extend(servers.into_iter().map(|server| SocketAddrV4::new(server, 53)));
             }
             Upstream::Other(other) => {

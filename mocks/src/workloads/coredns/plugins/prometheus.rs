@@ -26,12 +26,14 @@ impl Plugin for Prometheus {
         };
         let zone = if query.zone == "." { ".".to_owned() } else { format!("{}.", query.zone) };
         let common = |more: [(&'static str, String); 2]| {
-            let mut labels =
-                vec![("server", query.server.clone()), ("view", String::new()), ("zone", zone.clone())];
+            let mut labels = vec![("server", query.server.clone()), ("view", String::new()), ("zone", zone.clone())];
             labels.extend(more);
             labels
         };
-        self.0.count("coredns_dns_requests_total", common([("proto", proto.to_owned()), ("type", query.qtype.to_string())]));
+        self.0.count(
+            "coredns_dns_requests_total",
+            common([("proto", proto.to_owned()), ("type", query.qtype.to_string())]),
+        );
         let code = match &outcome {
             Outcome::Written(answer) => answer.metadata.response_code,
             Outcome::Failed { code, .. } => *code,

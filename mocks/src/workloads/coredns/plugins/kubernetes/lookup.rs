@@ -146,16 +146,11 @@ fn addresses(service: &ServiceFacts, name: &str, place: &Place<'_>, asked: &Aske
         .collect()
 }
 
-fn endpoints(
-    objects: &Objects,
-    options: &Options,
-    service: &str,
-    place: &Place<'_>,
-    asked: &Asked<'_>,
-) -> Vec<Found> {
+fn endpoints(objects: &Objects, options: &Options, service: &str, place: &Place<'_>, asked: &Asked<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     let slices = objects.slices.iter();
-    for (_, slice) in slices.filter(|((namespace, _), slice)| namespace == place.namespace && slice.service == service) {
+    for (_, slice) in slices.filter(|((namespace, _), slice)| namespace == place.namespace && slice.service == service)
+    {
         for endpoint in &slice.endpoints {
             let hostname = hostname(endpoint, options);
             if asked.endpoint.is_some_and(|asked| !asked.eq_ignore_ascii_case(&hostname)) {
