@@ -19,6 +19,9 @@ use crate::kubernetes::cluster::{Cluster, Tasks};
 use crate::network::Network;
 use crate::workloads::Images;
 
+/// Region and name of a cluster.
+type Key = (String, String);
+
 /// Everything in a lab.
 pub(super) struct World {
     pub(super) aws: Arc<Aws>,
@@ -29,9 +32,9 @@ pub(super) struct World {
     pub(super) patience: Duration,
     pub(super) load_balancers: Arc<LoadBalancerHosts>,
     /// Clusters by region and name.
-    pub(super) clusters: Mutex<BTreeMap<(String, String), Running>>,
+    pub(super) clusters: Mutex<BTreeMap<Key, Running>>,
     /// Held by whoever makes or deletes a cluster, by region and name.
-    changing: Mutex<BTreeMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    changing: Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<()>>>>,
     /// Counts the clusters that were made.
     made: Mutex<u64>,
     /// Creations, deletions, DNS servers, health checks.
@@ -65,7 +68,7 @@ impl Running {
             region: spec.region.clone(),
             endpoint: self.cluster.url(),
             context: entry.context(),
-            kubeconfig: kubeconfig::write(&[entry.clone()], Some(&entry.context()))?,
+            kubeconfig: kubeconfig::write(std::slice::from_ref(&entry), Some(&entry.context()))?,
         })
     }
 }
