@@ -1,7 +1,6 @@
 //! One pod on a node, from its binding to its end.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -288,17 +287,15 @@ impl PodWorker {
 }
 
 /// Waits until the pod is to be deleted, or gone.
-fn ends(object: &mut watch::Receiver<Option<Arc<Pod>>>) -> impl Future<Output = End> + '_ {
-    async move {
-        let seen =
-            object.wait_for(|object| object.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())).await;
-        match seen.as_deref() {
-            Ok(Some(pod)) => {
-                let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
-                End::Delete { grace: u64::try_from(grace).unwrap_or(0) }
-            }
-            _ => End::Gone,
+async fn ends(object: &mut watch::Receiver<Option<Arc<Pod>>>) -> End {
+    let is_ending =
+        |object: &Option<Arc<Pod>>| object.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
+    match object.wait_for(is_ending).await.as_deref() {
+        Ok(Some(pod)) => {
+            let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
+            End::Delete { grace: u64::try_from(grace).unwrap_or(0) }
         }
+        _ => End::Gone,
     }
 }
 
