@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acrossk8s_mocks::lab::{Lab, LabConfig, LabError};
+use acrossk8s_mocks::lab::{Inventory, Lab, LabConfig, LabError};
 use async_trait::async_trait;
 use kube::config::Kubeconfig;
 
@@ -76,7 +76,8 @@ impl Embedded {
     pub async fn inventory(&self) -> Result<BTreeMap<String, Vec<String>>, EnvironmentError> {
         let what = "the lab's inventory cannot be read";
         let json = self.send(what, self.http.get(self.control("inventory"))).await?;
-        serde_json::from_str(&json).map_err(|error| EnvironmentError::new(what, error))
+        let inventory: Inventory = serde_json::from_str(&json).map_err(|error| EnvironmentError::new(what, error))?;
+        Ok(inventory.by_type())
     }
 
     fn control(&self, path: &str) -> String {

@@ -51,6 +51,18 @@ impl Inventory {
         self.resources.is_empty() && self.hosts.is_empty()
     }
 
+    /// Ids by type, hosts of the network as `network-host`.
+    pub fn by_type(&self) -> BTreeMap<String, Vec<String>> {
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for item in &self.resources {
+            all.entry(item.kind.clone()).or_default().push(item.id.clone());
+        }
+        for host in &self.hosts {
+            all.entry("network-host".to_owned()).or_default().push(host.name.clone());
+        }
+        all
+    }
+
     pub(super) fn of(aws: &Aws, hosts: &BTreeMap<(String, Ipv4Addr), String>) -> Self {
         let mut resources = Vec::new();
         for region in aws.read("us-east-1", |state, _| used_regions(state)) {
