@@ -19,8 +19,8 @@ use crate::kubernetes::cluster::{Cluster, Tasks};
 use crate::network::Network;
 use crate::workloads::Images;
 
-/// Held while a cluster is made or deleted.
-type ChangeLock = Arc<tokio::sync::Mutex<()>>;
+/// Region and name of a cluster.
+type Key = (String, String);
 
 /// Everything in a lab.
 pub(super) struct World {
@@ -32,9 +32,9 @@ pub(super) struct World {
     pub(super) patience: Duration,
     pub(super) load_balancers: Arc<LoadBalancerHosts>,
     /// Clusters by region and name.
-    pub(super) clusters: Mutex<BTreeMap<(String, String), Running>>,
+    pub(super) clusters: Mutex<BTreeMap<Key, Running>>,
     /// Held by whoever makes or deletes a cluster, by region and name.
-    changing: Mutex<BTreeMap<(String, String), ChangeLock>>,
+    changing: Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<()>>>>,
     /// Counts the clusters that were made.
     made: Mutex<u64>,
     /// Creations, deletions, DNS servers, health checks.
@@ -59,11 +59,6 @@ pub(super) struct Running {
 }
 
 impl Running {
-    fn entry(&self) -> kubeconfig::Entry {
-        let spec = self.cluster.spec();
-        kubeconfig::Entry { name: spec.name.clone(), region: spec.region.clone(), endpoint: self.cluster.url() }
-    }
-
     pub(super) fn info(&self) -> Result<ClusterInfo, LabError> {
         let spec = self.cluster.spec();
         let entry =
@@ -127,8 +122,13 @@ impl World {
 
     pub(super) fn kubeconfig(&self) -> Result<String, LabError> {
         let clusters = self.clusters.lock();
-        let entries: Vec<_> = clusters.values().map(Running::entry).collect();
-        let last = clusters.values().max_by_key(|running| running.number).map(|running| running.entry().context());
+        let entry = |running: &Running| kubeconfig::Entry {
+            name: running.cluster.spec().name.clone(),
+            region: running.cluster.spec().region.clone(),
+            endpoint: running.cluster.url(),
+        };
+        let entries: Vec<_> = clusters.values().map(entry).collect();
+        let last = clusters.values().max_by_key(|running| running.number).map(|running| entry(running).context());
         kubeconfig::write(&entries, last.as_deref())
     }
 
