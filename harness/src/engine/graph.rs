@@ -10,8 +10,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use super::{Done, Failure, TaskContext};
 
 /// What a task does.
-pub type Body<W> =
-    Arc<dyn Fn(TaskContext<W>) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync>;
+pub type Body<W> = Arc<dyn Fn(TaskContext<W>) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync>;
 
 /// One task.
 pub struct TaskSpec<W> {
