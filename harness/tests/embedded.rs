@@ -155,6 +155,8 @@ async fn applying_twice_changes_nothing() {
     let stage = Stage { world: &world, sink: &lab.sink, interrupt: &interrupt, tasks: &tasks };
     assert!(stage.run(Phase::Provision, &[StepPhase::Provision]).await.unwrap().is_success());
     assert!(stage.run(Phase::Apply, &[StepPhase::Apply]).await.unwrap().is_success());
+    // Observing ends with deleting the nginx services, as the document says.
+    stage.observe().await.unwrap();
     drop(world);
 
     assert_eq!(lab.left().await, before);

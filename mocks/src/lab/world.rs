@@ -19,8 +19,8 @@ use crate::kubernetes::cluster::{Cluster, Tasks};
 use crate::network::Network;
 use crate::workloads::Images;
 
-/// Region and name of a cluster.
-type Key = (String, String);
+/// Held while a cluster is made or deleted.
+type ChangeLock = Arc<tokio::sync::Mutex<()>>;
 
 /// Everything in a lab.
 pub(super) struct World {
@@ -32,9 +32,9 @@ pub(super) struct World {
     pub(super) patience: Duration,
     pub(super) load_balancers: Arc<LoadBalancerHosts>,
     /// Clusters by region and name.
-    pub(super) clusters: Mutex<BTreeMap<Key, Running>>,
+    pub(super) clusters: Mutex<BTreeMap<(String, String), Running>>,
     /// Held by whoever makes or deletes a cluster, by region and name.
-    changing: Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    changing: Mutex<BTreeMap<(String, String), ChangeLock>>,
     /// Counts the clusters that were made.
     made: Mutex<u64>,
     /// Creations, deletions, DNS servers, health checks.
@@ -59,6 +59,11 @@ pub(super) struct Running {
 }
 
 impl Running {
+    fn entry(&self) -> kubeconfig::Entry {
+        let spec = self.cluster.spec();
+        kubeconfig::Entry { name: spec.name.clone(), region: spec.region.clone(), endpoint: self.cluster.url() }
+    }
+
     pub(super) fn info(&self) -> Result<ClusterInfo, LabError> {
         let spec = self.cluster.spec();
         let entry =
@@ -122,13 +127,8 @@ impl World {
 
     pub(super) fn kubeconfig(&self) -> Result<String, LabError> {
         let clusters = self.clusters.lock();
-        let entry = |running: &Running| kubeconfig::Entry {
-            name: running.cluster.spec().name.clone(),
-            region: running.cluster.spec().region.clone(),
-            endpoint: running.cluster.url(),
-        };
-        let entries: Vec<_> = clusters.values().map(entry).collect();
-        let last = clusters.values().max_by_key(|running| running.number).map(|running| entry(running).context());
+        let entries: Vec<_> = clusters.values().map(Running::entry).collect();
+        let last = clusters.values().max_by_key(|running| running.number).map(|running| running.entry().context());
         kubeconfig::write(&entries, last.as_deref())
     }
 

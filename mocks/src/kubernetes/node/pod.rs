@@ -288,9 +288,9 @@ impl PodWorker {
 
 /// Waits until the pod is to be deleted, or gone.
 async fn ends(object: &mut watch::Receiver<Option<Arc<Pod>>>) -> End {
-    let seen =
-        object.wait_for(|object| object.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())).await;
-    match seen.as_deref() {
+    let is_ending =
+        |object: &Option<Arc<Pod>>| object.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
+    match object.wait_for(is_ending).await.as_deref() {
         Ok(Some(pod)) => {
             let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
             End::Delete { grace: u64::try_from(grace).unwrap_or(0) }
