@@ -13,6 +13,7 @@ use crate::aws::ec2::{NewInterface, SecurityGroupRule};
 use crate::aws::eks::{self, Addon, NewCluster, Nodegroup};
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, Context, State};
+use crate::kubernetes::node::private_domain;
 
 /// A cluster that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Created {
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Name: `ip-10-1-2-3.<region>.compute.internal`.
+    /// Name: `ip-10-1-2-3.<region>.compute.internal`, in us-east-1 `ip-10-1-2-3.ec2.internal`.
     pub name: String,
     /// Instance.
     pub instance: String,
@@ -250,7 +251,7 @@ fn node(
     let address = ec2.instance_address(context, &instance)?;
     let interface = ec2.instances.get(&instance).map(|it| it.interface.clone()).unwrap_or_default();
     Ok(Node {
-        name: format!("ip-{}.{}.compute.internal", address.to_string().replace('.', "-"), context.region),
+        name: format!("ip-{}.{}", address.to_string().replace('.', "-"), private_domain(&context.region)),
         instance,
         interface,
         address,
