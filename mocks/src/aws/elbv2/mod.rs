@@ -7,6 +7,7 @@ mod fabric;
 mod health;
 mod listeners;
 mod load_balancers;
+mod rules;
 mod service;
 pub mod state;
 mod target_groups;

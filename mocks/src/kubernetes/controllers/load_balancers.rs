@@ -14,9 +14,9 @@ use serde_json::json;
 use super::control_loop::is_not_found;
 use super::events::{Recorder, Severity};
 use super::{Informers, Reconcile, ReconcileError};
-use crate::aws::Aws;
 use crate::aws::elbv2::{ServiceLoadBalancer, delete_service_load_balancer, ensure_service_load_balancer};
 use crate::aws::tags::Tags;
+use crate::aws::{Aws, AwsError};
 
 /// The finaliser that keeps a Service until its load balancer is gone.
 const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
@@ -83,7 +83,7 @@ impl LoadBalancers {
             finalizers.push(FINALIZER.to_owned());
             self.patch(service, json!({ "metadata": { "finalizers": finalizers } }), false).await?;
         }
-        let wanted = self.wanted(service, instances);
+        let wanted = self.wanted(service, instances)?;
         let ensured =
             self.aws.with(&self.region, |state, context| ensure_service_load_balancer(state, context, &wanted))?;
         if known.as_ref() != Some(&ensured.hostname) {
@@ -94,11 +94,11 @@ impl LoadBalancers {
         Ok(())
     }
 
-    fn wanted(&self, service: &Service, instances: &[String]) -> ServiceLoadBalancer {
+    fn wanted(&self, service: &Service, instances: &[String]) -> Result<ServiceLoadBalancer, AwsError> {
         let annotation = |name: &str| service.annotations().get(&format!("{PREFIX}{name}"));
         let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
         let number = |port: i32| u16::try_from(port).ok().filter(|port| *port != 0);
-        ServiceLoadBalancer {
+        Ok(ServiceLoadBalancer {
             cluster: self.cluster.clone(),
             vpc: self.vpc.clone(),
             namespace: service.namespace().unwrap_or_default(),
@@ -109,8 +109,9 @@ impl LoadBalancers {
             cross_zone: annotation("cross-zone-load-balancing-enabled").is_some_and(|value| value == "true"),
             ports: ports.filter_map(|port| Some((number(port.port)?, number(port.node_port?)?))).collect(),
             instances: instances.to_vec(),
+            source_ranges: source_ranges(service)?,
             extra_tags: annotation("additional-resource-tags").map(|tags| pairs(tags)).unwrap_or_default(),
-        }
+        })
     }
 
     async fn delete(&self, service: &Service) -> Result<(), ReconcileError> {
@@ -149,6 +150,16 @@ fn is_ours(service: &Service) -> bool {
     let spec = service.spec.as_ref();
     spec.is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer") && spec.load_balancer_class.is_none())
         && service.annotations().get(&format!("{PREFIX}type")).is_some_and(|kind| kind == "nlb")
+}
+
+/// The clients that a Service lets in.
+fn source_ranges(service: &Service) -> Result<Vec<ipnet::Ipv4Net>, AwsError> {
+    let ranges = service.spec.iter().flat_map(|spec| spec.load_balancer_source_ranges.iter().flatten());
+    let parse = |range: &String| {
+        let message = format!("service.Spec.LoadBalancerSourceRanges: '{range}' is not an IPv4 CIDR block");
+        range.trim().parse().map_err(|_| AwsError::client("SyncLoadBalancerFailed", message))
+    };
+    ranges.map(parse).collect()
 }
 
 /// `a=b,c=d`.
