@@ -1,17 +1,25 @@
 //! What CoreDNS refuses of a Corefile that its parser has read.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use crate::{Corefile, Directive, ParseError};
+use crate::options::wrong_count;
+use crate::zone::is_domain_name;
+use crate::{Corefile, Directive, ParseError, ServerBlock, duration, options};
 
-/// Plugins compiled into CoreDNS's releases (plugin.cfg).
+/// Plugins compiled into CoreDNS, in the order in which they run, whatever their order in the Corefile (its `plugin.cfg`,
+/// those of later releases included).
 pub const PLUGINS: &[&str] = &[
     "root",
     "metadata",
     "geoip",
     "cancel",
-    "tls",
+    "proxyproto",
     "quic",
+    "grpc_server",
+    "https",
+    "https3",
     "timeouts",
     "multisocket",
     "reload",
@@ -23,22 +31,24 @@ pub const PLUGINS: &[&str] = &[
     "ready",
     "health",
     "pprof",
+    "shed",
     "prometheus",
     "errors",
     "log",
     "dnstap",
     "local",
     "dns64",
-    "acl",
     "any",
     "chaos",
     "loadbalance",
     "tsig",
-    "cache",
     "rewrite",
+    "autopath",
+    "acl",
+    "cache",
     "header",
     "dnssec",
-    "autopath",
+    "tls",
     "minimal",
     "template",
     "transfer",
@@ -55,64 +65,77 @@ pub const PLUGINS: &[&str] = &[
     "loop",
     "forward",
     "grpc",
-    "grpc_server",
-    "https",
-    "https3",
-    "proxyproto",
-    "nomad",
     "erratic",
     "whoami",
     "on",
     "sign",
     "view",
+    "nomad",
 ];
 
 /// The most upstreams that `forward` takes (the plugin's documentation).
 pub const MAX_UPSTREAMS: usize = 15;
 
-const FORWARD_OPTIONS: &[&str] = &[
-    "except",
-    "force_tcp",
-    "prefer_udp",
-    "expire",
-    "max_fails",
-    "tls",
-    "tls_servername",
-    "policy",
-    "health_check",
-    "max_concurrent",
-    "next",
-    "failfast_all_unhealthy_upstreams",
-    "failover",
-    "max_connect_attempts",
-    "max_idle_conns",
-    "max_age",
-];
+/// Plugins that a server block holds once at most.
+const ONCE: [&str; 6] = ["cache", "errors", "kubernetes", "loop", "prometheus", "ready"];
+/// The longest that failures may be cached (RFC 2308, 7.1).
+const LONGEST_FAILURE: Duration = Duration::from_secs(300);
+/// The longest time to live of the `kubernetes` plugin, in seconds.
+const LONGEST_TTL: u32 = 3600;
+/// The shortest interval of `reload`, and the shortest jitter that is one.
+const SHORTEST_RELOAD: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
 
-/// Checks what CoreDNS checks when it starts or reloads: that plugins exist, that no zone is served twice, that `forward`
-/// and `cache` take what they are given. Options of other plugins are not looked at.
+/// Checks what CoreDNS checks when it starts or reloads: that plugins exist, that no zone is served twice on a port, and
+/// that the plugins of EKS's and kubeadm's Corefiles, `log` and `whoami` take what they are given. Options of other
+/// plugins are not looked at.
 ///
 /// # Errors
 /// With the first thing that CoreDNS would refuse. A CoreDNS that reloads keeps its old configuration then; one that
 /// starts ends.
 pub fn check(corefile: &Corefile) -> Result<(), ParseError> {
-    let mut served: BTreeMap<(String, u16), usize> = BTreeMap::new();
+    let mut served: BTreeMap<String, usize> = BTreeMap::new();
+    // Names first, in the order of the file: CoreDNS meets them while it parses.
+    for directive in corefile.blocks.iter().flat_map(|block| &block.directives) {
+        if !PLUGINS.contains(&directive.name.as_str()) {
+            return refuse(directive.line, format!("Unknown directive '{}'", directive.name));
+        }
+    }
     for block in &corefile.blocks {
-        for key in &block.keys {
-            if let Some(line) = served.insert((key.zone.clone(), key.port), block.line) {
-                return refuse(block.line, format!("cannot serve {key} - it is already defined in line {line}"));
+        check_block(block)?;
+        // Blocks with a `view` share a zone, and bound addresses differ.
+        let shares = block.directive("view").is_some() || block.directive("bind").is_some();
+        for key in block.keys.iter().filter(|_| !shares) {
+            if let Some(line) = served.insert(key.full(), block.line) {
+                let message = format!("cannot serve {} - it is already defined in line {line}", key.full());
+                return refuse(block.line, message);
             }
         }
-        for directive in &block.directives {
-            if !PLUGINS.contains(&directive.name.as_str()) {
-                return refuse(directive.line, format!("Unknown directive '{}'", directive.name));
-            }
-            match directive.name.as_str() {
-                "forward" => check_forward(directive)?,
-                "cache" => check_cache(directive)?,
-                "reload" => check_reload(directive)?,
-                _ => {}
-            }
+    }
+    Ok(())
+}
+
+fn check_block(block: &ServerBlock) -> Result<(), ParseError> {
+    for (at, directive) in block.directives.iter().enumerate() {
+        let name = directive.name.as_str();
+        if directive.late_brace {
+            return refuse(
+                directive.line,
+                format!("plugin/{name}: the opening brace has to stand on the line of its directive"),
+            );
+        }
+        if ONCE.contains(&name) && block.directives[..at].iter().any(|earlier| earlier.name == name) {
+            let message = format!("plugin/{name}: this plugin can only be used once per Server Block");
+            return refuse(directive.line, message);
+        }
+        options::check(directive).or_else(|(line, message)| refuse(line, message))?;
+        match name {
+            "forward" => check_forward(directive)?,
+            "cache" => check_cache(directive)?,
+            "reload" => check_reload(directive)?,
+            "kubernetes" => check_kubernetes(directive, block)?,
+            "health" | "ready" | "prometheus" => check_address(directive)?,
+            "errors" => check_errors(directive)?,
+            _ => {}
         }
     }
     Ok(())
@@ -123,63 +146,124 @@ fn refuse<T>(line: usize, message: String) -> Result<T, ParseError> {
 }
 
 fn check_forward(directive: &Directive) -> Result<(), ParseError> {
-    let upstreams = directive.args.len().saturating_sub(1);
-    if upstreams == 0 {
-        return refuse(directive.line, "plugin/forward: Wrong argument count or unexpected line ending".to_owned());
+    let refuse = |line: usize, message: String| refuse(line, format!("plugin/forward: {message}"));
+    let Some((from, upstreams)) = directive.args.split_first() else {
+        return refuse(directive.line, wrong_count(directive));
+    };
+    if let Err(message) = crate::ZoneKey::parse_all(from) {
+        return refuse(directive.line, format!("unable to normalize '{from}': {message}"));
     }
-    if upstreams > MAX_UPSTREAMS {
-        return refuse(
-            directive.line,
-            format!("plugin/forward: more than {MAX_UPSTREAMS} TOs configured: {upstreams}"),
-        );
-    }
-    for to in &directive.args[1..] {
-        let address = to.split_once("://").map_or(to.as_str(), |(_, rest)| rest);
-        let is_address = address.parse::<std::net::IpAddr>().is_ok() || address.parse::<std::net::SocketAddr>().is_ok();
+    for to in upstreams {
+        let (scheme, address) = to.split_once("://").unwrap_or(("dns", to));
+        if !["dns", "tls", "https"].contains(&scheme) {
+            let message = format!("'{scheme}' is not supported as a destination protocol in forward: {to}");
+            return refuse(directive.line, message);
+        }
+        let address = address.split('%').next().unwrap_or_default();
+        let is_address =
+            address.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() || address.parse::<SocketAddr>().is_ok();
         if !is_address && !to.starts_with('/') {
-            return refuse(directive.line, format!("plugin/forward: not an IP address or file: \"{to}\""));
+            return refuse(directive.line, format!("not an IP address or file: \"{to}\""));
         }
     }
-    for option in &directive.block {
-        if !FORWARD_OPTIONS.contains(&option.name.as_str()) {
-            return refuse(option.line, format!("plugin/forward: unknown property '{}'", option.name));
-        }
-        if option.name == "force_tcp" && !option.args.is_empty() {
-            return refuse(option.line, "plugin/forward: Wrong argument count or unexpected line ending".to_owned());
+    if upstreams.len() > MAX_UPSTREAMS {
+        let message = format!("more than {MAX_UPSTREAMS} TOs configured: {}", upstreams.len());
+        return refuse(directive.line, message);
+    }
+    let except = directive.block.iter().filter(|option| option.name == "except");
+    for (option, zone) in except.flat_map(|option| option.args.iter().map(move |zone| (option, zone))) {
+        if !is_domain_name(zone) && crate::ZoneKey::parse_all(zone).is_err() {
+            return refuse(option.line, format!("zone is not a valid domain name: {zone}"));
         }
     }
     Ok(())
 }
 
 fn check_cache(directive: &Directive) -> Result<(), ParseError> {
-    match directive.args.first().map(|ttl| ttl.parse::<u32>()) {
-        Some(Ok(0)) => refuse(directive.line, "plugin/cache: cache TTL can not be zero or negative: 0".to_owned()),
-        // A first argument that is no number is a zone.
-        _ => Ok(()),
+    let refuse = |line: usize, message: String| refuse(line, format!("plugin/cache: {message}"));
+    let zero = |ttl: &str| format!("cache TTL can not be zero or negative: {ttl}");
+    // A first argument that is no number is a zone.
+    if let Some(ttl) = directive.args.first()
+        && ttl.parse::<i64>().is_ok_and(|ttl| ttl <= 0)
+    {
+        return refuse(directive.line, zero(ttl));
     }
+    for option in &directive.block {
+        match option.name.as_str() {
+            "success" | "denial" => {
+                if let Some(ttl) = option.args.get(1).filter(|ttl| !ttl.parse::<u32>().is_ok_and(|ttl| ttl > 0)) {
+                    return refuse(option.line, zero(ttl));
+                }
+            }
+            "servfail" => {
+                let longest = option.args.first().and_then(|it| duration(it)).unwrap_or_default();
+                if longest > LONGEST_FAILURE {
+                    let message = "caching SERVFAIL responses over 5 minutes is not permitted".to_owned();
+                    return refuse(option.line, message);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn check_reload(directive: &Directive) -> Result<(), ParseError> {
+    let refuse = |message: String| refuse(directive.line, format!("plugin/reload: {message}"));
+    let mut durations = Vec::new();
+    for given in &directive.args {
+        let Some(duration) = duration(given) else {
+            return refuse(format!("time: invalid duration \"{given}\""));
+        };
+        durations.push(duration);
+    }
+    let (shortest, shortest_jitter) = SHORTEST_RELOAD;
+    if durations.first().is_some_and(|interval| *interval < shortest) {
+        return refuse(format!("interval value must be greater or equal to {}s", shortest.as_secs()));
+    }
+    if durations.get(1).is_some_and(|jitter| !jitter.is_zero() && *jitter < shortest_jitter) {
+        return refuse(format!("jitter value must be 0 or greater or equal to {}s", shortest_jitter.as_secs()));
+    }
+    Ok(())
+}
+
+fn check_kubernetes(directive: &Directive, block: &ServerBlock) -> Result<(), ParseError> {
+    let refuse = |line: usize, message: &str| refuse(line, format!("plugin/kubernetes: {message}"));
+    let block_zones = block.keys.iter().map(|key| key.zone.clone());
+    let zones: Vec<String> = if directive.args.is_empty() {
+        block_zones.collect()
+    } else {
+        directive.args.iter().map(|zone| crate::zone::normal(zone)).collect()
+    };
+    if zones.iter().all(|zone| zone.ends_with(".in-addr.arpa") || zone.ends_with("ip6.arpa") || zone == "in-addr.arpa")
+    {
+        return refuse(directive.line, "non-reverse zone name must be used");
+    }
+    if let Some(ttl) = directive.option("ttl")
+        && ttl.args.first().and_then(|it| it.parse::<u32>().ok()).is_none_or(|it| it > LONGEST_TTL)
+    {
+        return refuse(ttl.line, "ttl must be in range [0, 3600]");
+    }
+    if directive.option("namespaces").is_some() && directive.option("namespace_labels").is_some() {
+        return refuse(directive.line, "namespaces and namespace_labels cannot both be set");
+    }
+    Ok(())
+}
+
+/// `[HOST]:PORT`.
+fn check_address(directive: &Directive) -> Result<(), ParseError> {
     match directive.args.first() {
-        Some(interval) if interval != "off" && seconds(interval).is_none() => {
-            refuse(directive.line, format!("plugin/reload: time: invalid duration \"{interval}\""))
+        Some(address) if !address.contains(':') => {
+            let message = format!("plugin/{}: address {address}: missing port in address", directive.name);
+            refuse(directive.line, message)
         }
         _ => Ok(()),
     }
 }
 
-/// A Go duration of one unit (`30s`, `2m`, `1h`), in seconds. A bare number is seconds.
-pub(crate) fn seconds(text: &str) -> Option<f64> {
-    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let factor = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    number.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0).map(|number| number * factor)
+fn check_errors(directive: &Directive) -> Result<(), ParseError> {
+    match directive.args.first() {
+        Some(file) if file != "stdout" => refuse(directive.line, format!("plugin/errors: invalid log file: {file}")),
+        _ => Ok(()),
+    }
 }

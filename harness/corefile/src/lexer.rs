@@ -1,71 +1,86 @@
-//! Tokens of the Caddyfile syntax.
-//!
-//! Source: the Caddyfile documentation that CoreDNS's manual refers to: white space separates tokens, a line feed ends a
-//! directive, double quotes hold white space together, and `#` at the start of a token comments out the rest of a line.
+//! Tokens of the Caddyfile syntax, as the lexer of CoreDNS's fork of Caddy makes them: white space separates tokens, `#`
+//! outside quotes comments out the rest of its line wherever it stands, and a token that begins with a double quote goes
+//! on to the next one that no backslash escapes. A quoted brace is a brace: quotes are gone when braces are looked for.
 
 use std::ops::Range;
-
-use crate::ParseError;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     /// Its text, quotes and escapes resolved.
     pub text: String,
-    /// Whether it was quoted: a quoted brace is no brace.
-    pub quoted: bool,
-    /// Line, from 1.
+    /// Its line, from 1.
     pub line: usize,
-    /// Where in the file.
+    /// Where it stands in the file, quotes included.
     pub span: Range<usize>,
+    /// Whether it was put here by an import.
+    pub imported: bool,
 }
 
 impl Token {
-    pub(crate) fn is(&self, text: &str) -> bool {
-        !self.quoted && self.text == text
+    /// The line on which it ends.
+    pub fn last_line(&self) -> usize {
+        self.line + self.text.matches('\n').count()
     }
 }
 
-pub(crate) fn tokens(input: &str) -> Result<Vec<Token>, ParseError> {
+/// All tokens. Nothing is an error here: an open quote goes on to the end of the file.
+pub(crate) fn tokens(input: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
-    let mut line = 1;
-    let mut chars = input.char_indices().peekable();
-    while let Some((start, c)) = chars.next() {
-        match c {
-            '\n' => line += 1,
-            c if c.is_whitespace() => {}
-            '#' => while chars.next_if(|(_, c)| *c != '\n').is_some() {},
-            '"' => {
-                let (first, mut text, mut end) = (line, String::new(), None);
-                while let Some((at, c)) = chars.next() {
-                    match c {
-                        '"' => {
-                            end = Some(at + 1);
-                            break;
-                        }
-                        '\\' if chars.peek().is_some_and(|(_, next)| *next == '"') => {
-                            chars.next();
-                            text.push('"');
-                        }
-                        c => {
-                            line += usize::from(c == '\n');
-                            text.push(c);
-                        }
-                    }
+    let mut token: Option<Token> = None;
+    let (mut line, mut quoted, mut escaped, mut comment) = (1, false, false, false);
+    for (at, c) in input.char_indices() {
+        let end = at + c.len_utf8();
+        if quoted && let Some(open) = &mut token {
+            open.span.end = end;
+            match c {
+                '\\' if !escaped => {
+                    escaped = true;
+                    continue;
                 }
-                let Some(end) = end else {
-                    return Err(ParseError::at(input, start, "a quote is opened and never closed"));
-                };
-                tokens.push(Token { text, quoted: true, line: first, span: start..end });
+                '"' if !escaped => {
+                    quoted = false;
+                    tokens.extend(token.take());
+                    continue;
+                }
+                '\n' => line += 1,
+                _ => {}
             }
-            _ => {
-                let mut end = start + c.len_utf8();
-                while let Some((at, c)) = chars.next_if(|(_, c)| !c.is_whitespace()) {
-                    end = at + c.len_utf8();
-                }
-                tokens.push(Token { text: input[start..end].to_owned(), quoted: false, line, span: start..end });
+            if escaped && c != '"' {
+                open.text.push('\\');
+            }
+            open.text.push(c);
+            escaped = false;
+            continue;
+        }
+        if c.is_whitespace() {
+            // A carriage return neither ends a token nor belongs to it.
+            if c == '\r' {
+                continue;
+            }
+            if c == '\n' {
+                line += 1;
+                comment = false;
+            }
+            tokens.extend(token.take());
+            continue;
+        }
+        comment |= c == '#';
+        if comment || (at == 0 && c == '\u{feff}') {
+            continue;
+        }
+        match &mut token {
+            Some(open) => {
+                open.text.push(c);
+                open.span.end = end;
+            }
+            None => {
+                quoted = c == '"';
+                let text = if quoted { String::new() } else { c.to_string() };
+                token = Some(Token { text, line, span: at..end, imported: false });
             }
         }
     }
-    Ok(tokens)
+    tokens.extend(token.filter(|token| !token.text.is_empty()));
+    tokens
 }

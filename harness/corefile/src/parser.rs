@@ -1,13 +1,18 @@
 //! From tokens to server blocks.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::ZoneKey;
 use crate::lexer::{Token, tokens};
+use crate::{ParseError, ZoneKey};
 
-/// How deep blocks may be nested: more is no Corefile but an attack on the stack.
+/// How deep blocks may be nested. CoreDNS's plugins nest one level; much more is an attack on the stack.
 const DEPTH: usize = 32;
+/// How many imports of snippets are followed in a file, before they are taken to import each other. (Caddy: 10000.)
+const IMPORTS: usize = 1000;
+
+/// Values of environment variables.
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A Corefile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +24,7 @@ pub struct Corefile {
 /// A server block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerBlock {
-    /// Zones it serves.
+    /// Zones it serves; a CIDR block is one key for each reverse zone that it covers.
     pub keys: Vec<ZoneKey>,
     /// Its directives.
     pub directives: Vec<Directive>,
@@ -27,6 +32,19 @@ pub struct ServerBlock {
     pub span: Range<usize>,
     /// Its first line, from 1.
     pub line: usize,
+    /// Whether it has braces: the only block of a file can do without.
+    pub braced: bool,
+    /// Whether it was imported from a snippet, so that its place is that of the snippet.
+    pub imported: bool,
+    /// Keys as written, and the tokens of each directive, from which `reload` makes its hash.
+    pub(crate) raw: Raw,
+}
+
+/// A server block as Caddy's parser hands it on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Raw {
+    pub keys: Vec<String>,
+    pub tokens: BTreeMap<String, Vec<(usize, String)>>,
 }
 
 /// A directive, which names a plugin or an option of one.
@@ -38,73 +56,54 @@ pub struct Directive {
     pub args: Vec<String>,
     /// What stands in its braces, if it has any.
     pub block: Vec<Directive>,
-    /// Where it stands in the file.
+    /// Where it stands in the file, or in the snippet that it was imported from.
     pub span: Range<usize>,
     /// Its line, from 1.
     pub line: usize,
-}
-
-/// Something that CoreDNS would not read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ParseError {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Corefile:{}:{}: {}", self.line, self.column, self.message)
-    }
-}
-
-impl ParseError {
-    pub(crate) fn at(input: &str, offset: usize, message: impl Into<String>) -> Self {
-        let before = input.get(..offset).unwrap_or(input);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
-        Self { line, column, message: message.into() }
-    }
+    /// Whether its opening brace stands on a later line, where plugins do not look for it.
+    pub(crate) late_brace: bool,
+    /// Whether the brace that closes its parent stands on its line, where plugins may take it for an argument.
+    pub(crate) closes_parent: bool,
 }
 
 impl Corefile {
-    /// Reads a Corefile.
+    /// Reads a Corefile. References to environment variables (`{$NAME}`) stay as they are.
     ///
     /// # Errors
-    /// With the place of the first thing that CoreDNS's parser would refuse. Whether the plugins exist and take their
-    /// options is [`crate::check`]'s.
+    /// With the place of the first thing that CoreDNS's parser would refuse, and of a closing brace without an opening
+    /// one, which it would take for a zone. Whether the plugins exist and take their options is [`crate::check`]'s.
     pub fn parse(input: &str) -> Result<Self, ParseError> {
-        let mut parser = Parser { input, tokens: tokens(input)?, next: 0 };
-        let mut blocks = Vec::new();
-        let mut snippets: Vec<(String, Vec<Directive>)> = Vec::new();
-        while parser.peek().is_some() {
-            match parser.top_level()? {
-                Top::Block(block) => blocks.push(block),
-                Top::Snippet(name, directives) => snippets.push((name, directives)),
-            }
-        }
-        for block in &mut blocks {
-            block.directives = expand(input, std::mem::take(&mut block.directives), &snippets, 0)?;
-        }
-        Ok(Self { blocks })
+        Parser::new(input, None).file()
     }
 
-    /// The server block that serves a name: the longest matching zone, with no falling through to another.
+    /// Reads a Corefile, replacing references to environment variables (`{$NAME}`, `{%NAME%}`) by their values; by
+    /// nothing, where they have none.
+    ///
+    /// # Errors
+    /// As [`Corefile::parse`].
+    pub fn parse_with_env(input: &str, env: Env<'_>) -> Result<Self, ParseError> {
+        Parser::new(input, Some(env)).file()
+    }
+
+    /// The server block that serves a name on port 53: the one with the longest matching zone. No other is asked, even
+    /// when this one knows no such name.
     pub fn block_for(&self, name: &str) -> Option<&ServerBlock> {
-        self.blocks
-            .iter()
-            .filter_map(|block| Some((block.keys.iter().filter_map(|key| key.matches(name)).max()?, block)))
-            .max_by_key(|(labels, _)| *labels)
-            .map(|(_, block)| block)
+        let longest = |block: &ServerBlock| {
+            block.keys.iter().filter(|key| key.port == 53).filter_map(|key| key.matches(name)).max()
+        };
+        let matching = self.blocks.iter().filter_map(|block| Some((longest(block)?, block)));
+        matching.max_by_key(|(labels, _)| *labels).map(|(_, block)| block)
     }
 
-    /// The server block with exactly this zone.
+    /// The first server block with exactly this zone, whatever its port.
     pub fn block_of(&self, zone: &str) -> Option<&ServerBlock> {
         let zone = crate::zone::normal(zone);
         self.blocks.iter().find(|block| block.keys.iter().any(|key| key.zone == zone))
+    }
+
+    /// All zones that are served, each with its server block.
+    pub fn zones(&self) -> impl Iterator<Item = (&ZoneKey, &ServerBlock)> {
+        self.blocks.iter().flat_map(|block| block.keys.iter().map(move |key| (key, block)))
     }
 }
 
@@ -120,131 +119,327 @@ impl ServerBlock {
     }
 }
 
-enum Top {
-    Block(ServerBlock),
-    Snippet(String, Vec<Directive>),
+impl Directive {
+    /// The first option with a name.
+    pub fn option(&self, name: &str) -> Option<&Directive> {
+        self.block.iter().find(|option| option.name == name)
+    }
 }
 
 struct Parser<'a> {
     input: &'a str,
+    env: Option<Env<'a>>,
     tokens: Vec<Token>,
-    next: usize,
+    at: usize,
+    snippets: BTreeMap<String, Vec<Token>>,
+    imports: usize,
 }
 
-impl Parser<'_> {
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.next)
+impl<'a> Parser<'a> {
+    fn new(input: &'a str, env: Option<Env<'a>>) -> Self {
+        Self { input, env, tokens: tokens(input), at: 0, snippets: BTreeMap::new(), imports: 0 }
     }
 
-    fn take(&mut self) -> Option<Token> {
-        let token = self.tokens.get(self.next).cloned();
-        self.next += usize::from(token.is_some());
-        token
+    fn file(mut self) -> Result<Corefile, ParseError> {
+        let mut blocks = Vec::new();
+        while self.at < self.tokens.len() {
+            blocks.extend(self.top_level()?);
+        }
+        Ok(Corefile { blocks })
     }
 
-    fn error<T>(&self, offset: usize, message: impl Into<String>) -> Result<T, ParseError> {
+    fn text(&self, at: usize) -> Option<&str> {
+        self.tokens.get(at).map(|token| token.text.as_str())
+    }
+
+    fn error<T>(&self, token: Option<&Token>, message: impl Into<String>) -> Result<T, ParseError> {
+        let offset = token.map_or(self.input.len(), |token| token.span.start);
         Err(ParseError::at(self.input, offset, message))
     }
 
-    fn top_level(&mut self) -> Result<Top, ParseError> {
-        let mut keys: Vec<Token> = Vec::new();
-        while let Some(token) = self.take() {
-            if token.is("}") {
-                return self.error(token.span.start, "a closing brace without an opening one");
-            }
-            if !token.is("{") {
-                keys.push(token);
-                continue;
-            }
-            let Some(first) = keys.first() else {
-                return self.error(token.span.start, "a server block without a zone");
-            };
-            let (start, line) = (first.span.start, first.line);
-            let snippet = match keys.as_slice() {
-                [only] => only.text.strip_prefix('(').and_then(|name| name.strip_suffix(')')).map(str::to_owned),
-                _ => None,
-            };
-            let (directives, end) = self.block(token.span.start, 0)?;
-            if let Some(name) = snippet {
-                return Ok(Top::Snippet(name, directives));
-            }
-            let mut zones = Vec::new();
-            for key in &keys {
-                for part in key.text.split(',').filter(|part| !part.is_empty()) {
-                    let Some(zone) = ZoneKey::parse(part) else {
-                        return self.error(key.span.start, format!("\"{part}\" is no zone"));
-                    };
-                    zones.push(zone);
+    /// Whether a token is the first on its line.
+    fn new_line(&self, at: usize) -> bool {
+        match (at.checked_sub(1).and_then(|before| self.tokens.get(before)), self.tokens.get(at)) {
+            (Some(before), Some(token)) => before.last_line() < token.line,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
+
+    /// Whether a token stands on the line of the one before it.
+    fn same_line(&self, at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
+        before.zip(self.tokens.get(at)).is_some_and(|(before, token)| before.last_line() == token.line)
+    }
+
+    fn top_level(&mut self) -> Result<Option<ServerBlock>, ParseError> {
+        let mut keys: Vec<(String, Token)> = Vec::new();
+        let mut another = false;
+        while let Some(token) = self.tokens.get(self.at).cloned() {
+            let text = self.substitute(&token.text);
+            match text.as_str() {
+                "import" if self.new_line(self.at) => {
+                    self.import()?;
+                    continue;
+                }
+                "{" if another => {
+                    let message = "Expected another address but had '{' - check for extra comma";
+                    return self.error(Some(&token), message);
+                }
+                "{" if keys.is_empty() => return self.error(Some(&token), "a server block without a zone"),
+                "{" => break,
+                "}" => return self.error(Some(&token), "a closing brace without an opening one"),
+                "" => {}
+                _ => {
+                    another = text.ends_with(',');
+                    let key = text.strip_suffix(',').unwrap_or(&text).to_owned();
+                    keys.push((key, token));
                 }
             }
-            return Ok(Top::Block(ServerBlock { keys: zones, directives, span: start..end, line }));
-        }
-        let at = keys.first().map_or(self.input.len(), |key| key.span.start);
-        self.error(at, "a zone without a block in braces")
-    }
-
-    /// The directives up to the closing brace, and where it ends.
-    fn block(&mut self, opened: usize, depth: usize) -> Result<(Vec<Directive>, usize), ParseError> {
-        if depth > DEPTH {
-            return self.error(opened, "blocks are nested too deeply");
-        }
-        let mut directives = Vec::new();
-        while let Some(token) = self.take() {
-            if token.is("}") {
-                return Ok((directives, token.span.end));
-            }
-            if token.is("{") {
-                return self.error(token.span.start, "an opening brace without a directive before it");
-            }
-            directives.push(self.directive(token, depth)?);
-        }
-        self.error(opened, "a block is opened and never closed")
-    }
-
-    fn directive(&mut self, name: Token, depth: usize) -> Result<Directive, ParseError> {
-        let mut directive =
-            Directive { name: name.text, args: Vec::new(), block: Vec::new(), span: name.span, line: name.line };
-        while let Some(token) = self.peek().filter(|token| token.line == directive.line).cloned() {
-            if token.is("}") {
+            self.at += 1;
+            if !another && self.new_line(self.at) {
                 break;
             }
-            self.next += 1;
-            directive.span.end = token.span.end;
-            if token.is("{") {
-                let (block, end) = self.block(token.span.start, depth + 1)?;
-                directive.block = block;
-                directive.span.end = end;
-                break;
+        }
+        if another && self.at >= self.tokens.len() {
+            return self.error(None, "Unexpected EOF");
+        }
+        let Some((first, last)) = keys.first().zip(keys.last()) else { return Ok(None) };
+        if let [(only, _)] = keys.as_slice()
+            && let Some(name) = only.strip_prefix('(').and_then(|name| name.strip_suffix(')'))
+        {
+            let name = name.to_owned();
+            self.snippet(name)?;
+            return Ok(None);
+        }
+        let mut block = ServerBlock {
+            keys: Vec::new(),
+            directives: Vec::new(),
+            span: first.1.span.start..last.1.span.end,
+            line: first.1.line,
+            braced: false,
+            imported: first.1.imported,
+            raw: Raw { keys: keys.iter().map(|(key, _)| key.clone()).collect(), tokens: BTreeMap::new() },
+        };
+        for (key, token) in &keys {
+            match ZoneKey::parse_all(key) {
+                Ok(zones) => block.keys.extend(zones),
+                Err(message) => return self.error(Some(token), message),
             }
-            directive.args.push(token.text);
+        }
+        self.contents(&mut block)?;
+        Ok(Some(block))
+    }
+
+    /// Directives up to the closing brace; up to the end of the file, where there is no opening one.
+    fn contents(&mut self, block: &mut ServerBlock) -> Result<(), ParseError> {
+        let opened = self.tokens.get(self.at).filter(|token| token.text == "{").cloned();
+        block.braced = opened.is_some();
+        self.at += usize::from(block.braced);
+        while let Some(token) = self.tokens.get(self.at).cloned() {
+            match token.text.as_str() {
+                "}" => {
+                    self.at += 1;
+                    block.span.end = block.span.end.max(token.span.end);
+                    return Ok(());
+                }
+                "import" => {
+                    if !token.imported {
+                        block.span.end = block.span.end.max(token.span.end);
+                    }
+                    self.import()?;
+                }
+                _ => {
+                    let (name, tokens) = self.directive()?;
+                    let end = tokens.iter().filter(|token| !token.imported).map(|token| token.span.end).max();
+                    block.span.end = block.span.end.max(end.unwrap_or(0));
+                    let directive = self.tree(&tokens)?;
+                    let raw = tokens.iter().map(|token| (token.line, token.text.clone()));
+                    block.raw.tokens.entry(name).or_default().extend(raw);
+                    block.directives.push(directive);
+                }
+            }
+        }
+        match opened {
+            Some(opened) => self.error(Some(&opened), "a block is opened and never closed"),
+            None => Ok(()),
+        }
+    }
+
+    /// The tokens of one directive, to the end of its line or of its block.
+    fn directive(&mut self) -> Result<(String, Vec<Token>), ParseError> {
+        let Some(first) = self.tokens.get(self.at).cloned() else { return self.error(None, "Unexpected EOF") };
+        let name = self.substitute(&first.text);
+        let mut collected = vec![first];
+        let mut open: Vec<Token> = Vec::new();
+        self.at += 1;
+        while let Some(mut token) = self.tokens.get(self.at).cloned() {
+            match token.text.as_str() {
+                "{" => open.push(token.clone()),
+                _ if open.is_empty() && self.new_line(self.at) => break,
+                "}" if open.pop().is_none() => {
+                    return self.error(Some(&token), "Unexpected '}' because no matching opening brace");
+                }
+                "import" if self.new_line(self.at) => {
+                    self.import()?;
+                    continue;
+                }
+                _ => {}
+            }
+            token.text = self.substitute(&token.text);
+            collected.push(token);
+            self.at += 1;
+        }
+        match open.last() {
+            Some(opened) => self.error(Some(opened), "a block is opened and never closed"),
+            None => Ok((name, collected)),
+        }
+    }
+
+    /// A directive with its options, from its tokens. Their braces match.
+    fn tree(&self, tokens: &[Token]) -> Result<Directive, ParseError> {
+        let mut at = 0;
+        let mut directive = self.branch(tokens, &mut at, 0)?;
+        // Further tokens on the line of a closing brace, or a second block: plugins would read them as another directive.
+        if let Some(token) = tokens.get(at) {
+            return self.error(Some(token), format!("Unexpected token '{}' behind a block", token.text));
+        }
+        if let Some(first) = tokens.first() {
+            directive.name = self.substitute(&first.text);
         }
         Ok(directive)
     }
-}
 
-/// Puts snippets in the place of their imports.
-fn expand(
-    input: &str,
-    directives: Vec<Directive>,
-    snippets: &[(String, Vec<Directive>)],
-    depth: usize,
-) -> Result<Vec<Directive>, ParseError> {
-    let mut expanded = Vec::new();
-    for directive in directives {
-        if directive.name != "import" {
-            expanded.push(directive);
-            continue;
-        }
-        let at = directive.span.start;
-        let name = directive.args.first().map(String::as_str).unwrap_or_default();
-        let Some((_, snippet)) = snippets.iter().find(|(snippet, _)| snippet == name) else {
-            let message = format!("import of \"{name}\": there is no such snippet, and files are not imported here");
-            return Err(ParseError::at(input, at, message));
-        };
+    fn branch(&self, tokens: &[Token], at: &mut usize, depth: usize) -> Result<Directive, ParseError> {
+        let Some(first) = tokens.get(*at) else { return self.error(None, "Unexpected EOF") };
         if depth > DEPTH {
-            return Err(ParseError::at(input, at, "snippets import each other"));
+            return self.error(Some(first), "blocks are nested too deeply");
         }
-        expanded.extend(expand(input, snippet.clone(), snippets, depth + 1)?);
+        let mut directive = Directive {
+            name: first.text.clone(),
+            args: Vec::new(),
+            block: Vec::new(),
+            span: first.span.clone(),
+            line: first.line,
+            late_brace: false,
+            closes_parent: false,
+        };
+        let mut line = first.last_line();
+        *at += 1;
+        while let Some(token) = tokens.get(*at) {
+            let here = token.line == line;
+            if token.text == "{" && (here || depth == 0) {
+                directive.late_brace = !here;
+                *at += 1;
+                directive.span.end = self.options(tokens, at, depth, &mut directive)?;
+                break;
+            }
+            if !here {
+                break;
+            }
+            if token.text == "}" {
+                directive.closes_parent = true;
+                break;
+            }
+            directive.args.push(token.text.clone());
+            // Tokens of a snippet come from elsewhere in the file.
+            directive.span.end = directive.span.end.max(token.span.end);
+            line = token.last_line();
+            *at += 1;
+        }
+        Ok(directive)
     }
-    Ok(expanded)
+
+    /// What stands in braces. Returns where it ends.
+    fn options(
+        &self,
+        tokens: &[Token],
+        at: &mut usize,
+        depth: usize,
+        directive: &mut Directive,
+    ) -> Result<usize, ParseError> {
+        while let Some(token) = tokens.get(*at) {
+            match token.text.as_str() {
+                "}" => {
+                    *at += 1;
+                    return Ok(directive.span.end.max(token.span.end));
+                }
+                "{" => return self.error(Some(token), "an opening brace without an option before it"),
+                _ => directive.block.push(self.branch(tokens, at, depth + 1)?),
+            }
+        }
+        self.error(tokens.last(), "a block is opened and never closed")
+    }
+
+    /// Keeps the tokens of a snippet.
+    fn snippet(&mut self, name: String) -> Result<(), ParseError> {
+        let Some(opened) = self.tokens.get(self.at).filter(|token| token.text == "{").cloned() else {
+            return self.error(self.tokens.get(self.at), format!("the snippet {name} needs a block in braces"));
+        };
+        if self.snippets.contains_key(&name) {
+            let message = format!("redeclaration of previously declared snippet {name}");
+            return self.error(Some(&opened), message);
+        }
+        let mut depth = 1;
+        let mut body = Vec::new();
+        self.at += 1;
+        while let Some(token) = self.tokens.get(self.at).cloned() {
+            self.at += 1;
+            match token.text.as_str() {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                self.snippets.insert(name, body);
+                return Ok(());
+            }
+            body.push(Token { imported: true, ..token });
+        }
+        self.error(Some(&opened), "a block is opened and never closed")
+    }
+
+    /// Puts the tokens of a snippet in the place of `import NAME`.
+    fn import(&mut self) -> Result<(), ParseError> {
+        let (at, import) = (self.at, self.tokens.get(self.at).cloned());
+        let import = import.as_ref();
+        if !self.same_line(at + 1) {
+            return self.error(import, "Wrong argument count or unexpected line ending after 'import'");
+        }
+        if self.same_line(at + 2) {
+            return self.error(import, "Import takes only one argument (glob pattern or file)");
+        }
+        let name = self.substitute(self.text(at + 1).unwrap_or_default());
+        let Some(body) = self.snippets.get(&name).cloned() else {
+            let message = format!(
+                "import of \"{name}\": there is no such snippet before this line, and files are not imported here"
+            );
+            return self.error(import, message);
+        };
+        self.imports += 1;
+        if self.imports > IMPORTS {
+            return self.error(import, "snippets import each other");
+        }
+        self.tokens.splice(at..at + 2, body);
+        Ok(())
+    }
+
+    /// Replaces references to environment variables, once: values are not searched again.
+    fn substitute(&self, text: &str) -> String {
+        let Some(env) = self.env else { return text.to_owned() };
+        let mut result = text.to_owned();
+        for (open, close) in [("{%", "%}"), ("{$", "}")] {
+            let (mut done, mut rest) = (String::new(), result.as_str());
+            while let Some(start) = rest.find(open) {
+                let name_at = start + open.len();
+                let Some(length) = rest[name_at..].find(close).filter(|length| *length > 0) else { break };
+                done.push_str(&rest[..start]);
+                done.push_str(&env(&rest[name_at..name_at + length]).unwrap_or_default());
+                rest = &rest[name_at + length + close.len()..];
+            }
+            done.push_str(rest);
+            result = done;
+        }
+        result
+    }
 }

@@ -153,10 +153,11 @@ impl FabricSource for Aws {
         {
             return Arc::clone(&cached.fabric);
         }
-        let state = self.state.lock();
-        let generation = self.generation.load(Ordering::Acquire);
+        let mut state = self.state.lock();
         // Again, with the state locked: an operation may have been timed after the first look at the clock.
         let now = self.clock.now();
+        elbv2::reap(&mut state, now);
+        let generation = self.generation.load(Ordering::Acquire);
         let (fabric, until) = ec2::fabric(&state, now, &self.latencies);
         drop(state);
         let fabric = Arc::new(fabric);

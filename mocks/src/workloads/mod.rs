@@ -3,11 +3,11 @@
 pub mod coredns;
 pub mod curl;
 pub mod dns;
-pub mod dns_server;
-pub mod http_server;
 pub mod nginx;
 pub mod resolver;
 mod shell;
+#[cfg(test)]
+mod testing;
 pub mod vpc_resolver;
 
 use std::collections::BTreeMap;
@@ -129,28 +129,65 @@ impl Images {
         self.0.insert(repository.into(), program);
     }
 
-    /// The program of an image reference (tag and digest ignored), if any: no program is an `ErrImagePull`.
+    /// The program of an image reference (tag and digest ignored), if any: no program is an `ErrImagePull`. An image of
+    /// a private ECR registry, as EKS has one in each region, is looked for without its host too.
     pub fn resolve(&self, image: &str) -> Option<Arc<dyn Program>> {
         let name = image.split('@').next().unwrap_or(image);
         let repository = match name.rsplit_once(':') {
             Some((repository, tag)) if !tag.contains('/') => repository,
             _ => name,
         };
-        self.0.get(repository).cloned()
+        self.0.get(repository).or_else(|| self.0.get(in_ecr(repository)?)).cloned()
     }
 }
 
+/// Name of CoreDNS's image in the registry of each region from which EKS serves its add-ons.
+pub const COREDNS_IMAGE: &str = "eks/coredns";
+/// Names of CoreDNS's image elsewhere.
+const COREDNS_IMAGES: [&str; 4] = [
+    "coredns/coredns",
+    "docker.io/coredns/coredns",
+    "registry.k8s.io/coredns/coredns",
+    "public.ecr.aws/eks-distro/coredns/coredns",
+];
+/// Names of nginx's image.
+const NGINX_IMAGES: [&str; 4] = ["nginx", "library/nginx", "docker.io/nginx", "docker.io/library/nginx"];
+
 /// The images that the procedure and the cluster's add-ons use, by repository.
-///
-/// EKS serves its add-ons from a registry of each region; the lab's add-on manifests name this one for all.
 pub fn default_images() -> Images {
     let mut images = Images::default();
+    let coredns: Arc<dyn Program> = Arc::new(coredns::CoreDns);
+    for name in COREDNS_IMAGES.into_iter().chain([COREDNS_IMAGE]) {
+        images.insert(name, Arc::clone(&coredns));
+    }
     let nginx: Arc<dyn Program> = Arc::new(nginx::Nginx);
-    images.insert("nginx", nginx.clone());
-    images.insert("docker.io/library/nginx", nginx);
-    images.insert(COREDNS_IMAGE, Arc::new(coredns::CoreDns));
+    for name in NGINX_IMAGES {
+        images.insert(name, Arc::clone(&nginx));
+    }
     images
 }
 
-/// Repository of CoreDNS's image.
-pub const COREDNS_IMAGE: &str = "eks/coredns";
+/// The path of an image in a private registry of ECR, whose host is `<account>.dkr.ecr.<region>.amazonaws.com`.
+fn in_ecr(repository: &str) -> Option<&str> {
+    let (host, path) = repository.split_once('/')?;
+    let (account, rest) = host.split_once(".dkr.ecr.")?;
+    let of_aws = rest.ends_with(".amazonaws.com") || rest.ends_with(".amazonaws.com.cn");
+    (of_aws && !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("nginx:1.21.5", true)]
+    #[case("docker.io/library/nginx@sha256:00", true)]
+    #[case("602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/coredns:v1.11.4-eksbuild.2", true)]
+    #[case("eks/coredns", true)]
+    #[case("602401143452.dkr.ecr.us-west-2.example.com/eks/coredns:v1", false)]
+    #[case("localhost:5000/nginx", false)]
+    #[case("ngnix:1.21.5", false)]
+    fn images_are_found_by_their_repository(#[case] image: &str, #[case] known: bool) {
+        assert_eq!(default_images().resolve(image).is_some(), known);
+    }
+}

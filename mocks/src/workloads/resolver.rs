@@ -1,106 +1,139 @@
-//! The stub resolver of a pod: search list and `ndots` as glibc has them.
+//! Name resolution of a program in a pod, as glibc's stub resolver does it (resolv.conf(5)): search list and `ndots`,
+//! UDP first, TCP where an answer was cut, two attempts over the name servers.
 //!
-//! Source: resolv.conf(5). Name servers are asked in their order; a name with at least `ndots` dots is tried as it is
-//! first, any other with each suffix of the search list first.
+//! Simplified: addresses are IPv4 only (no AAAA query is sent), and `/etc/hosts` holds the pod's own name and
+//! `localhost`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
 
-use super::{ResolvConf, dns};
+use super::dns::{exchange_tcp, exchange_udp};
+use super::{Container, ResolvConf};
 use crate::network::Host;
 
-/// Why a name did not resolve.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// How often the list of name servers is gone through (`options attempts`).
+pub const ATTEMPTS: usize = 2;
+/// How long one name server is waited for (`options timeout`), unless the network knows sooner.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+const DNS_PORT: u16 = 53;
+/// How many aliases are followed within an answer.
+const ALIASES: usize = 16;
+
+/// Why a name has no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// No name server knows the name, or it has no address.
-    #[error("no such name")]
+    /// NXDOMAIN for every candidate of the search list, or the name is none.
+    #[error("Name or service not known")]
     NotFound,
-    /// No name server gave an answer that says anything.
-    #[error("no name server answered ({0})")]
-    Unavailable(String),
-    /// It cannot be a name.
-    #[error("not a name")]
-    Invalid,
+    /// The name exists and has no address.
+    #[error("No address associated with hostname")]
+    NoAddress,
+    /// A name server could not answer: SERVFAIL, REFUSED.
+    #[error("Temporary failure in name resolution")]
+    ServerFailure,
+    /// No name server answered.
+    #[error("Temporary failure in name resolution")]
+    TimedOut,
 }
 
-/// The addresses of a host name; an address stands for itself.
+/// Resolves a name in a container: its own name, `localhost` and literal addresses without a query.
 ///
 /// # Errors
 /// See [`ResolveError`].
+pub async fn resolve_in(container: &Container, name: &str) -> Result<Vec<Ipv4Addr>, ResolveError> {
+    if name == container.hostname {
+        return Ok(vec![container.host.address()]);
+    }
+    resolve(container.host.as_ref(), &container.resolv_conf, name).await
+}
+
+/// Resolves a name from a host to its addresses, in the order of the answer.
+///
+/// # Errors
+/// See [`ResolveError`]. A temporary failure for any candidate ends the search, as glibc's does.
 pub async fn resolve(host: &dyn Host, conf: &ResolvConf, name: &str) -> Result<Vec<Ipv4Addr>, ResolveError> {
     if let Ok(address) = name.parse() {
         return Ok(vec![address]);
     }
-    if name == "localhost" {
+    if name == "localhost" || name == "localhost." {
         return Ok(vec![Ipv4Addr::LOCALHOST]);
     }
-    let mut unavailable = None;
+    let mut exists = false;
     for candidate in candidates(conf, name) {
-        let name = Name::from_ascii(&candidate).map_err(|_| ResolveError::Invalid)?;
-        match look_up(host, conf, &name).await {
+        let Ok(candidate) = Name::from_ascii(&candidate) else { continue };
+        match ask(host, conf, &candidate).await {
             Ok(addresses) if !addresses.is_empty() => return Ok(addresses),
-            Ok(_) => {}
-            Err(why) => unavailable = Some(why),
+            Ok(_) => exists = true,
+            Err(ResolveError::NotFound) => {}
+            Err(error) => return Err(error),
         }
     }
-    Err(unavailable.map_or(ResolveError::NotFound, ResolveError::Unavailable))
+    Err(if exists { ResolveError::NoAddress } else { ResolveError::NotFound })
 }
 
-/// The full names to try, in order.
-fn candidates(conf: &ResolvConf, name: &str) -> Vec<String> {
+/// The absolute names that are tried for a name, in order.
+pub fn candidates(conf: &ResolvConf, name: &str) -> Vec<String> {
     if name.ends_with('.') {
         return vec![name.to_owned()];
     }
-    let mut searched: Vec<_> =
-        conf.search.iter().map(|suffix| format!("{name}.{}.", suffix.trim_end_matches('.'))).collect();
     let absolute = format!("{name}.");
+    let searched = conf.search.iter().map(|domain| format!("{name}.{}.", domain.trim_end_matches('.')));
     if name.matches('.').count() >= conf.ndots {
-        searched.insert(0, absolute);
+        std::iter::once(absolute).chain(searched).collect()
     } else {
-        searched.push(absolute);
+        searched.chain(std::iter::once(absolute)).collect()
     }
-    searched
 }
 
-/// Addresses of one full name; none when it does not exist. Each name server is asked twice, as glibc does.
-async fn look_up(host: &dyn Host, conf: &ResolvConf, name: &Name) -> Result<Vec<Ipv4Addr>, String> {
-    let mut why = "there is no name server".to_owned();
-    for _ in 0..2 {
-        for server in &conf.nameservers {
-            let query = dns::query(name, RecordType::A);
-            match dns::ask(host, SocketAddrV4::new(*server, 53), &query).await {
-                Ok(answer) => match answer.metadata.response_code {
-                    ResponseCode::NoError => return Ok(dns::addresses(&answer)),
-                    ResponseCode::NXDomain => return Ok(Vec::new()),
-                    code => why = format!("{server} said {code}"),
-                },
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => why = format!("{server} did not answer"),
-                Err(error) => why = format!("{server}: {error}"),
+/// The addresses of an absolute name; none when it exists without any.
+async fn ask(host: &dyn Host, conf: &ResolvConf, name: &Name) -> Result<Vec<Ipv4Addr>, ResolveError> {
+    let mut failure = ResolveError::TimedOut;
+    for _ in 0..ATTEMPTS {
+        for nameserver in &conf.nameservers {
+            let mut query = Message::new(rand::random(), MessageType::Query, OpCode::Query);
+            query.metadata.recursion_desired = true;
+            query.add_query(Query::query(name.clone(), RecordType::A));
+            let server = SocketAddrV4::new(*nameserver, DNS_PORT);
+            let Ok(answer) = exchange(host, server, &query).await else { continue };
+            match answer.metadata.response_code {
+                ResponseCode::NoError => return Ok(addresses(&answer, name)),
+                ResponseCode::NXDomain => return Err(ResolveError::NotFound),
+                _ => failure = ResolveError::ServerFailure,
             }
         }
     }
-    Err(why)
+    Err(failure)
 }
 
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
+async fn exchange(host: &dyn Host, server: SocketAddrV4, query: &Message) -> io::Result<Message> {
+    let answer = exchange_udp(host, server, query, TIMEOUT).await?;
+    if answer.metadata.truncation { exchange_tcp(host, server, query, TIMEOUT).await } else { Ok(answer) }
+}
 
-    use super::*;
-
-    #[rstest]
-    #[case("a.b.ns.svc.cluster.local", &["a.b.ns.svc.cluster.local.", "a.b.ns.svc.cluster.local.own.svc.cluster.local.", "a.b.ns.svc.cluster.local.cluster.local."])]
-    #[case("b.ns", &["b.ns.own.svc.cluster.local.", "b.ns.cluster.local.", "b.ns."])]
-    #[case("b.ns.", &["b.ns."])]
-    fn names_are_tried_in_glibcs_order(#[case] name: &str, #[case] expected: &[&str]) {
-        let conf = ResolvConf {
-            search: vec!["own.svc.cluster.local".to_owned(), "cluster.local".to_owned()],
-            ndots: 5,
-            ..ResolvConf::default()
-        };
-        assert_eq!(candidates(&conf, name), expected);
+/// The addresses of a name in an answer, aliases followed.
+pub(crate) fn addresses(answer: &Message, name: &Name) -> Vec<Ipv4Addr> {
+    let mut owner = name.clone();
+    for _ in 0..ALIASES {
+        let alias = answer.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name.eq_ignore_root(&owner) => Some(target.0.clone()),
+            _ => None,
+        });
+        match alias {
+            Some(target) => owner = target,
+            None => break,
+        }
     }
+    answer
+        .answers
+        .iter()
+        .filter(|record| record.name.eq_ignore_root(&owner))
+        .filter_map(|record| match record.data {
+            RData::A(address) => Some(address.0),
+            _ => None,
+        })
+        .collect()
 }

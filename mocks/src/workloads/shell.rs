@@ -1,64 +1,160 @@
-//! Commands of Debian's images that checks of a network use. Anything else ends with code 127, as a container runtime
-//! says it.
+//! Commands that exec finds in Debian-based images, as far as this procedure uses them.
 
-use super::curl::curl;
-use super::{Container, ExecIo, resolver};
+use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
 
-/// Runs a command.
-pub async fn debian_commands(container: &Container, command: &[String], io: ExecIo) -> i32 {
-    let (code, stdout, stderr) = run(container, command).await;
-    // The other end may have gone: then nobody reads it.
-    if !stdout.is_empty() {
-        let _ = io.stdout.send(stdout.into()).await;
+use super::{Container, ExecIo, curl, resolver};
+
+/// Exit code of a command that does not exist.
+const NOT_FOUND: i32 = 127;
+
+/// Runs a command of the image: `curl`, `cat`, `hostname`, `getent`, `true`, and `sh -c` with one simple command.
+/// Anything else does not exist here.
+pub(super) async fn run(container: &Container, command: &[String], io: ExecIo) -> i32 {
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let Some((program, args)) = words.split_first() else { return not_found(command, &io).await };
+    let name = ["/bin/", "/usr/bin/"].iter().find_map(|path| program.strip_prefix(path)).unwrap_or(program);
+    match (name, args) {
+        ("curl", _) => curl::run(container, &command[1..], io).await,
+        ("true", _) => 0,
+        ("hostname", []) => {
+            print(&io.stdout, format!("{}\n", container.hostname)).await;
+            0
+        }
+        ("cat", [_, ..]) => cat(container, args, &io).await,
+        ("getent", [database @ ("hosts" | "ahosts" | "ahostsv4"), names @ ..]) => {
+            getent(container, database, names, &io).await
+        }
+        ("sh" | "bash" | "dash", ["-c", script]) => {
+            let words = split(script);
+            match words {
+                Some(words) if words.first().is_some_and(|word| word != "sh") => {
+                    Box::pin(run(container, &words, io)).await
+                }
+                _ => {
+                    let message = "sh: 1: only one simple command, without expansions, is emulated\n".to_owned();
+                    print(&io.stderr, message).await;
+                    2
+                }
+            }
+        }
+        _ => not_found(command, &io).await,
     }
-    if !stderr.is_empty() {
-        let _ = io.stderr.send(stderr.into_bytes().into()).await;
+}
+
+/// Writes to a standard stream. A reader that has gone away is no error of the program's.
+pub(super) async fn print(stream: &Sender<Bytes>, text: String) {
+    let _ = stream.send(Bytes::from(text)).await;
+}
+
+/// What the container runtime says of a command that the image does not have.
+pub(super) async fn not_found(command: &[String], io: &ExecIo) -> i32 {
+    let program = command.first().map_or("", String::as_str);
+    let message = format!(
+        "OCI runtime exec failed: exec failed: unable to start container process: exec: {program:?}: executable file \
+         not found in $PATH: unknown\n"
+    );
+    print(&io.stderr, message).await;
+    NOT_FOUND
+}
+
+async fn cat(container: &Container, paths: &[&str], io: &ExecIo) -> i32 {
+    let mut code = 0;
+    for path in paths {
+        let mounted = container.files.borrow().get(*path).cloned();
+        let content = match (mounted, *path) {
+            (Some(content), _) => Some(content),
+            (None, "/etc/resolv.conf") => Some(Bytes::from(container.resolv_conf.to_string())),
+            (None, "/etc/hostname") => Some(Bytes::from(format!("{}\n", container.hostname))),
+            (None, "/etc/hosts") => Some(Bytes::from(format!(
+                "127.0.0.1\tlocalhost\n{}\t{}\n",
+                container.host.address(),
+                container.hostname
+            ))),
+            _ => None,
+        };
+        match content {
+            Some(content) => drop(io.stdout.send(content).await),
+            None => {
+                print(&io.stderr, format!("cat: {path}: No such file or directory\n")).await;
+                code = 1;
+            }
+        }
     }
     code
 }
 
-async fn run(container: &Container, command: &[String]) -> (i32, Vec<u8>, String) {
-    let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["curl", ..] => {
-            let output = curl(container, &command[1..]).await;
-            (output.code, output.stdout, output.stderr)
-        }
-        ["true"] => (0, Vec::new(), String::new()),
-        ["hostname"] => (0, format!("{}\n", container.hostname).into_bytes(), String::new()),
-        ["cat", file] => match read(container, file) {
-            Some(content) => (0, content, String::new()),
-            None => (1, Vec::new(), format!("cat: {file}: No such file or directory\n")),
-        },
-        ["getent", "hosts" | "ahostsv4", name] => {
-            match resolver::resolve(&*container.host, &container.resolv_conf, name).await {
-                Ok(addresses) => {
-                    let lines: String = addresses.iter().map(|address| format!("{address:<15} {name}\n")).collect();
-                    (0, lines.into_bytes(), String::new())
-                }
-                // getent(1): the key was not found.
-                Err(_) => (2, Vec::new(), String::new()),
+/// Lines of getent(1); 2 when a name is not found.
+async fn getent(container: &Container, database: &str, names: &[&str], io: &ExecIo) -> i32 {
+    for name in names {
+        let Ok(addresses) = resolver::resolve_in(container, name).await else { return 2 };
+        let mut lines = String::new();
+        for (at, address) in addresses.iter().enumerate() {
+            if database == "hosts" {
+                lines.push_str(&format!("{:<15} {name}\n", address.to_string()));
+                continue;
+            }
+            for kind in ["STREAM", "DGRAM", "RAW"] {
+                let canonical = if at == 0 && kind == "STREAM" { *name } else { "" };
+                lines.push_str(format!("{:<15} {kind:<6} {canonical}", address.to_string()).trim_end());
+                lines.push('\n');
             }
         }
-        ["sh" | "bash", "-c", script] if !script.contains(['|', '&', ';', '<', '>', '$', '`', '(', '"', '\'']) => {
-            let words: Vec<String> = script.split_whitespace().map(str::to_owned).collect();
-            Box::pin(run(container, &words)).await
-        }
-        ["sh" | "bash", ..] => (2, Vec::new(), "sh: only `-c` with one simple command is emulated\n".to_owned()),
-        other => {
-            let name = other.first().copied().unwrap_or_default();
-            let message = format!(
-                "exec failed: unable to start container process: exec: \"{name}\": executable file not found in $PATH\n"
-            );
-            (127, Vec::new(), message)
-        }
+        print(&io.stdout, lines).await;
     }
+    0
 }
 
-fn read(container: &Container, file: &str) -> Option<Vec<u8>> {
-    match file {
-        "/etc/resolv.conf" => Some(container.resolv_conf.to_string().into_bytes()),
-        "/etc/hostname" => Some(format!("{}\n", container.hostname).into_bytes()),
-        _ => container.files.borrow().get(file).map(|content| content.to_vec()),
+/// Splits a simple command into words: white space, single and double quotes, backslashes. `None` where a shell would
+/// do more than run one command.
+fn split(script: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = script.trim().chars();
+    while let Some(c) = chars.next() {
+        match c {
+            c if c.is_whitespace() && c != '\n' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        '\'' => break,
+                        c => word.push(c),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        '"' => break,
+                        '\\' => word.push(chars.next()?),
+                        '$' | '`' => return None,
+                        c => word.push(c),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(chars.next()?),
+            '$' | '`' | ';' | '&' | '|' | '<' | '>' | '(' | ')' | '\n' | '*' | '?' => return None,
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("curl -s 'a b' \"c\\\"d\" e\\ f", Some(vec!["curl", "-s", "a b", "c\"d", "e f"]))]
+    #[case("true", Some(vec!["true"]))]
+    #[case("a; b", None)]
+    #[case("echo $HOME", None)]
+    #[case("'open", None)]
+    fn a_script_of_one_simple_command_is_split(#[case] script: &str, #[case] expected: Option<Vec<&str>>) {
+        let expected = expected.map(|words| words.into_iter().map(str::to_owned).collect());
+        assert_eq!(split(script), expected);
     }
 }

@@ -1,6 +1,6 @@
-//! The VPC's own resolver (AmazonProvidedDNS) at the base of the VPC's block plus two.
+//! A VPC's own resolver (AmazonProvidedDNS), at the base of the VPC's block plus two.
 //!
-//! Simplified: it knows the names that a closure knows and denies every other; it asks nobody else.
+//! Simplified: it knows the addresses that a function knows, denies every other name, and asks nobody else.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -8,42 +8,65 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::dns;
-use super::dns_server::{Answerer, serve};
-use crate::network::{Host, Transport};
+use super::dns::{Request, Responder, Server, lower, reply_to};
+use crate::network::Host;
 
 /// What a resolver knows: the addresses of a name in lower case without a dot at its end; `None` when there is no such
 /// name.
 pub type Names = Arc<dyn Fn(&str) -> Option<Vec<Ipv4Addr>> + Send + Sync>;
 
+/// Port of DNS.
+const PORT: u16 = 53;
+/// Time to live of addresses, in seconds: that of load balancer names.
+const TTL: u32 = 60;
+/// How long a name's absence is remembered, in seconds.
+const NEGATIVE_TTL: u32 = 60;
+
+/// Serves DNS at a host, port 53, until the host is detached.
+///
+/// # Errors
+/// The host's, such as `AddrInUse`.
+pub async fn serve_names(host: &Arc<dyn Host>, names: Names) -> io::Result<()> {
+    let server = start(host.as_ref(), names).await?;
+    server.ended().await;
+    Ok(())
+}
+
+/// Serves DNS at a host, port 53, until the returned server is dropped.
+///
+/// # Errors
+/// The host's, such as `AddrInUse`.
+pub async fn start(host: &dyn Host, names: Names) -> io::Result<Server> {
+    Server::start(host, PORT, Arc::new(Resolver(names))).await
+}
+
 struct Resolver(Names);
 
 #[async_trait]
-impl Answerer for Resolver {
-    async fn answer(&self, query: &Message, _: Transport) -> Option<Message> {
-        let question = query.queries.first()?;
-        let name = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
-        let Some(addresses) = (self.0)(&name) else {
-            let mut denied = dns::answer(query, ResponseCode::NXDomain);
-            denied.authorities.push(dns::soa(&Name::root(), 60));
-            return Some(denied);
+impl Responder for Resolver {
+    async fn respond(&self, request: Request) -> Message {
+        let Some(question) = request.message.queries.first() else {
+            return reply_to(&request.message, ResponseCode::FormErr);
         };
-        let mut answer = dns::answer(query, ResponseCode::NoError);
-        if question.query_type() == RecordType::A {
-            // TTL of AWS's load balancer names.
-            let record = |address| Record::from_rdata(question.name().clone(), 60, RData::A(address));
-            answer.answers.extend(addresses.into_iter().map(|address| record(address.into())));
+        let addresses = (self.0)(&lower(&question.name));
+        let code = if addresses.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain };
+        let mut reply = reply_to(&request.message, code);
+        reply.metadata.recursion_available = true;
+        if question.query_type == RecordType::A {
+            for address in addresses.into_iter().flatten() {
+                reply.add_answer(Record::from_rdata(question.name.clone(), TTL, RData::A(A(address))));
+            }
         }
-        Some(answer)
+        if reply.answers.is_empty()
+            && let (Ok(primary), Ok(mailbox)) =
+                (Name::from_ascii("a.root-servers.net."), Name::from_ascii("nstld.verisign-grs.com."))
+        {
+            let soa = SOA::new(primary, mailbox, 1, 1800, 900, 604_800, NEGATIVE_TTL);
+            reply.add_authority(Record::from_rdata(Name::root(), NEGATIVE_TTL, RData::SOA(soa)));
+        }
+        reply
     }
-}
-
-/// Serves a VPC's resolver until its host is detached.
-///
-/// # Errors
-/// When the port is taken; later, when the host has been detached.
-pub async fn serve_names(host: &Arc<dyn Host>, names: Names) -> io::Result<()> {
-    serve(host, 53, Arc::new(Resolver(names))).await
 }

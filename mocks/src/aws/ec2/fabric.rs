@@ -15,7 +15,9 @@ pub fn fabric(state: &State, now: SimTime, latencies: &Latencies) -> (vpc::Fabri
     let balancers = state.elbv2.load_balancers.values();
     let balancer_changes =
         balancers.map(|balancer| balancer.created + latencies.load_balancer_provision).filter(|at| *at > now);
-    let until = peering_changes.chain(balancer_changes).min();
+    // Interfaces of a deleted load balancer go later than it.
+    let releases = state.elbv2.released.iter().map(|(at, _)| *at).filter(|at| *at > now);
+    let until = peering_changes.chain(balancer_changes).chain(releases).min();
     let mut route_table_of = BTreeMap::new();
     let mut main_of = BTreeMap::new();
     for (id, table) in &ec2.route_tables {

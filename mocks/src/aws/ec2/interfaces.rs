@@ -125,7 +125,11 @@ impl Ec2 {
 
     /// Removes an interface, in use or not, as the service or the instance that it belongs to does when it ends.
     pub fn release_interface(&mut self, id: &str) {
-        self.interfaces.remove(id);
+        if let Some(interface) = self.interfaces.remove(id) {
+            for address in interface.addresses {
+                self.rest_address(&interface.subnet, address);
+            }
+        }
         for address in self.addresses.values_mut().filter(|address| address.interface.as_deref() == Some(id)) {
             address.interface = None;
         }
@@ -185,6 +189,8 @@ impl Ec2 {
             ))),
             Some(index) => {
                 record.addresses.remove(index);
+                let subnet = record.subnet.clone();
+                self.rest_address(&subnet, address);
                 Ok(())
             }
             None => Err(AwsError::invalid_value(format!(

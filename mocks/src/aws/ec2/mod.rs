@@ -25,3 +25,6 @@ pub use fabric::fabric;
 pub use interfaces::NewInterface;
 pub use peerings::PeeringRequest;
 pub use state::*;
+
+#[cfg(test)]
+mod tests;

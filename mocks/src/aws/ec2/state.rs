@@ -1,6 +1,6 @@
 //! The records of EC2. Ids are map keys; `region` tells where a record is visible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use acrossk8s_vpc::{AclEntry, PeeringState};
@@ -39,8 +39,8 @@ pub struct Ec2 {
     /// How long a new peering connection stays unknown to reads, accepts and routes: EC2 is eventually consistent. Zero
     /// unless a test wants to see it.
     pub visibility_delay: SimTime,
-    /// Where the search for a free address goes on, by subnet: the offset within it.
-    pub(super) next_offset: BTreeMap<String, u32>,
+    /// Addresses that were released, by subnet, those that rested longest first.
+    pub(super) released: BTreeMap<String, VecDeque<Ipv4Addr>>,
     /// How many Elastic IP addresses were ever allocated.
     pub(super) allocated_addresses: u32,
 }

@@ -86,7 +86,7 @@ impl Ec2 {
             return Err(AwsError::dependency("subnet", id));
         }
         self.subnets.remove(id);
-        self.next_offset.remove(id);
+        self.released.remove(id);
         for table in self.route_tables.values_mut() {
             table.associations.retain(|_, of| !matches!(of, Association::Subnet(subnet) if subnet == id));
         }
@@ -117,25 +117,31 @@ impl Ec2 {
         inside.flat_map(|interface| interface.addresses.iter().copied()).collect()
     }
 
-    /// Picks a free address of a subnet. The search goes on behind the last one given out, so an address that was
-    /// released is not given out again while there are others.
+    /// Picks a free address of a subnet: the lowest that was never given out, else the one that was released longest ago.
+    /// So an address that was just released is not given out again while there are others.
     pub(super) fn pick_address(&mut self, subnet: &str) -> Result<Ipv4Addr, AwsError> {
         let block = self.subnets.get(subnet).ok_or_else(|| Kind::SUBNET.not_found(subnet))?.cidr_block;
         let used = self.used_addresses(subnet);
-        let capacity = capacity(block);
-        let start = self.next_offset.get(subnet).copied().unwrap_or(0);
-        for step in 0..capacity {
-            let offset = (start + step) % capacity;
-            let address = Ipv4Addr::from_bits(block.network().to_bits() + RESERVED + offset);
-            if !used.contains(&address) {
-                self.next_offset.insert(subnet.to_owned(), (offset + 1) % capacity);
-                return Ok(address);
-            }
+        let released = self.released.entry(subnet.to_owned()).or_default();
+        released.retain(|address| !used.contains(address));
+        let first = block.network().to_bits() + RESERVED;
+        let mut all = (first..first + capacity(block)).map(Ipv4Addr::from_bits);
+        let resting: BTreeSet<Ipv4Addr> = released.iter().copied().collect();
+        let fresh = all.find(|address| !used.contains(address) && !resting.contains(address));
+        if let Some(address) = fresh.or_else(|| released.pop_front()) {
+            return Ok(address);
         }
         Err(AwsError::client(
             "InsufficientFreeAddressesInSubnet",
             "The specified subnet does not have enough free addresses to satisfy the request.",
         ))
+    }
+
+    /// Notes that an address of a subnet is free again.
+    pub(super) fn rest_address(&mut self, subnet: &str, address: Ipv4Addr) {
+        let released = self.released.entry(subnet.to_owned()).or_default();
+        released.retain(|other| *other != address);
+        released.push_back(address);
     }
 
     /// Whether an address of a subnet can be given out.

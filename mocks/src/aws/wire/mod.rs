@@ -10,3 +10,8 @@ pub mod scope;
 pub mod server;
 pub mod time;
 pub mod xml;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use quick_xml::Writer;
+use quick_xml::escape::partial_escape;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 /// One element with its content.
@@ -66,17 +67,23 @@ impl Element {
             }
             Content::Text(text) => {
                 writer.write_event(Event::Start(BytesStart::new(self.name.as_ref())))?;
-                writer.write_event(Event::Text(BytesText::new(&xml_characters(text))))?;
+                writer.write_event(Event::Text(BytesText::from_escaped(escaped(text))))?;
                 writer.write_event(Event::End(BytesEnd::new(self.name.as_ref())))
             }
         }
     }
 }
 
-/// Text without the control characters that no XML document may hold, not even escaped.
-fn xml_characters(text: &str) -> Cow<'_, str> {
+/// Text as it stands in a document. The control characters that no XML document may hold, not even escaped, are replaced;
+/// a carriage return is written as a reference, since parsers make a line feed of a plain one.
+fn escaped(text: &str) -> Cow<'_, str> {
     let forbidden = |c: char| (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}');
-    if text.contains(forbidden) { text.replace(forbidden, "\u{fffd}").into() } else { text.into() }
+    let escaped = partial_escape(text);
+    if escaped.contains(|c| forbidden(c) || c == '\r') {
+        escaped.replace(forbidden, "\u{fffd}").replace('\r', "&#13;").into()
+    } else {
+        escaped
+    }
 }
 
 /// A whole document: declaration and root element with its namespace.

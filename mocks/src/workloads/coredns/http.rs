@@ -1,100 +1,80 @@
-//! The plugins `health`, `ready` and `prometheus`.
+//! The small HTTP servers of `health`, `ready` and `prometheus`.
 
+use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::chain::Chain;
-use super::{Server, VERSION, reload};
-use crate::workloads::http_server::{serve, text};
+use crate::network::{Host, Listener};
 
-/// What is counted.
-pub(super) struct Counters {
-    requests: AtomicU64,
-    failed_reloads: AtomicU64,
-    /// Hash of the running configuration.
-    hash: watch::Sender<String>,
+/// What a path is answered with; `None` for 404.
+pub(super) type Page = Arc<dyn Fn(&str) -> Option<(StatusCode, String)> + Send + Sync>;
+
+/// A running endpoint; it ends when it is dropped.
+pub(super) struct Endpoint {
+    page: Arc<RwLock<Page>>,
+    _stop: DropGuard,
 }
 
-impl Counters {
-    pub(super) fn new(corefile: &str) -> Self {
-        Self {
-            requests: AtomicU64::new(0),
-            failed_reloads: AtomicU64::new(0),
-            hash: watch::Sender::new(reload::hash(corefile)),
-        }
+impl Endpoint {
+    /// Serves pages at a port.
+    pub async fn start(host: &dyn Host, port: u16, page: Page) -> io::Result<Self> {
+        let listener = host.listen(port).await?;
+        let stop = CancellationToken::new();
+        let page = Arc::new(RwLock::new(page));
+        tokio::spawn(serve(listener, Arc::clone(&page), stop.clone()));
+        Ok(Self { page, _stop: stop.drop_guard() })
     }
 
-    pub(super) fn request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+    /// Replaces the pages.
+    pub fn replace(&self, page: Page) {
+        *self.page.write() = page;
     }
+}
 
-    pub(super) fn reload_failed(&self) {
-        self.failed_reloads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn running(&self, hash: String) {
-        self.hash.send_replace(hash);
-    }
-
-    /// Waits until another chain than `known` runs.
-    pub(super) async fn reloaded(&self, known: &Arc<Chain>, running: &RwLock<Arc<Chain>>) {
-        let mut hash = self.hash.subscribe();
-        while Arc::ptr_eq(&running.read(), known) {
-            if hash.changed().await.is_err() {
-                return;
+async fn serve(listener: Box<dyn Listener>, page: Arc<RwLock<Page>>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { return };
+                let page = Arc::clone(&page.read());
+                connections.spawn(async move {
+                    let service = service_fn(move |request| answer(request, Arc::clone(&page)));
+                    // A client that goes away in the middle is not an error of the server.
+                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
             }
+            Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// `health` on port 8080, as its manual says.
-pub(super) async fn health(server: &Arc<Server>) -> String {
-    let served = serve(&server.container.host, 8080, Arc::new(|_, _| text(200, "OK")), || {});
-    ended("health", served.await)
+async fn answer(request: Request<Incoming>, page: Page) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (status, body) =
+        page(request.uri().path()).unwrap_or_else(|| (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()));
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    Ok(response)
 }
 
-/// `ready` on port 8181. The container is ready when the cluster has been read once.
-pub(super) async fn ready(server: &Arc<Server>) -> String {
-    let synced = server.cluster.synced();
-    let seen = synced.clone();
-    let handler =
-        Arc::new(move |_, _: hyper::Request<_>| if *seen.borrow() { text(200, "OK") } else { text(503, "kubernetes") });
-    let ready = async {
-        let mut synced = synced;
-        if synced.wait_for(|synced| *synced).await.is_ok() {
-            server.container.ready.send_replace(true);
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        result = serve(&server.container.host, 8181, handler, || {}) => ended("ready", result),
-        () = ready => String::new(),
-    }
-}
-
-/// `prometheus` on port 9153.
-pub(super) async fn metrics(server: &Arc<Server>) -> String {
-    let shared = server.clone();
-    let handler = Arc::new(move |_, _: hyper::Request<_>| text(200, exposition(&shared.counters)));
-    ended("prometheus", serve(&server.container.host, 9153, handler, || {}).await)
-}
-
-fn exposition(counters: &Counters) -> String {
-    format!(
-        "coredns_build_info{{goversion=\"\",revision=\"\",version=\"{VERSION}\"}} 1\n\
-         coredns_dns_requests_total {}\n\
-         coredns_reload_failed_total {}\n\
-         coredns_reload_version_info{{hash=\"sha512\",value=\"{}\"}} 1\n",
-        counters.requests.load(Ordering::Relaxed),
-        counters.failed_reloads.load(Ordering::Relaxed),
-        counters.hash.borrow().as_str(),
-    )
-}
-
-fn ended(plugin: &str, result: std::io::Result<()>) -> String {
-    let why = result.err().map_or_else(String::new, |error| error.to_string());
-    format!("plugin/{plugin}: {why}")
+/// The port of a listening address such as `:9153`. `None` for an address on the loopback interface, which nothing
+/// outside the pod reaches, and for what is no address.
+pub(super) fn port_of(address: &str) -> Option<u16> {
+    let (host, port) = address.rsplit_once(':')?;
+    let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    if loopback { None } else { port.parse().ok() }
 }

@@ -1,0 +1,38 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod checks;
+mod edits;
+mod properties;
+mod syntax;
+
+use std::net::Ipv4Addr;
+
+use crate::ForwardZone;
+
+/// The Corefile of EKS's add-on.
+pub(crate) const EKS: &str = ".:53 {
+    errors
+    health {
+        lameduck 5s
+      }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+      pods insecure
+      fallthrough in-addr.arpa ip6.arpa
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf
+    cache 30
+    loop
+    reload
+    loadbalance
+}
+";
+
+fn zone(name: &str, upstreams: &[[u8; 4]]) -> ForwardZone {
+    ForwardZone {
+        zone: format!("{name}.svc.cluster.local"),
+        port: 53,
+        upstreams: upstreams.iter().map(|it| Ipv4Addr::from(*it)).collect(),
+    }
+}
