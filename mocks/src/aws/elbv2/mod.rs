@@ -33,3 +33,6 @@ pub fn reap(state: &mut State, now: SimTime) -> bool {
     }
     !due.is_empty()
 }
+
+#[cfg(test)]
+mod tests;
