@@ -197,7 +197,10 @@ impl Topology {
         if !CLUSTERS.contains(&self.clusters.len()) {
             return Err(Violation {
                 place: Place::Clusters,
-                what: format!("there are {} clusters", self.clusters.len()),
+                what: match self.clusters.len() {
+                    1 => "there is 1 cluster".to_owned(),
+                    count => format!("there are {count} clusters"),
+                },
                 fix: format!("give between {} and {} [[clusters]]", CLUSTERS.start(), CLUSTERS.end()),
             });
         }
@@ -289,7 +292,7 @@ impl Cluster {
     }
 
     fn validate_node_groups(&self, index: usize) -> Result<(), Violation> {
-        if self.node_groups.iter().map(|group| group.desired_capacity).sum::<u32>() == 0 {
+        if self.node_groups.iter().all(|group| group.desired_capacity == 0) {
             return Err(Violation {
                 place: Place::Cluster(index, Field::NodeGroups),
                 what: format!("cluster \"{}\" has no nodes", self.name),

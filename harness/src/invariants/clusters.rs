@@ -10,6 +10,7 @@ use crate::document::{ClauseId, Level};
 use crate::observation::Observation;
 use crate::topology::{Cluster, Topology};
 
+pub(super) const NAMES_DISTINCT: &str = "cluster-names-distinct";
 pub(super) const ACTIVE: &str = "cluster-active";
 pub(super) const AUTO_MODE_OFF: &str = "auto-mode-off";
 pub(super) const VPC_KNOWN: &str = "vpc-known";
@@ -24,7 +25,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         check: config,
     },
     Invariant {
-        id: "cluster-names-distinct",
+        id: NAMES_DISTINCT,
         title: "the two clusters are not the same name in the same region",
         level: Level::Should,
         clauses: &[ClauseId::beyond(1, 1)],

@@ -2,7 +2,7 @@
 
 use super::cause::Cause;
 use super::check::{Finding, each_cluster, each_pair, none_wrong, unseen};
-use super::clusters::ACTIVE;
+use super::clusters::{ACTIVE, NAMES_DISTINCT};
 use super::view::View;
 use super::{Invariant, nginx};
 use crate::document::{ClauseId, Level};
@@ -26,7 +26,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         title: "the contexts of the two lead to different clusters",
         level: Level::Should,
         clauses: &[ClauseId::beyond(1, 4)],
-        causes: &[Cause::around(CONTEXT)],
+        causes: &[Cause::around(NAMES_DISTINCT), Cause::around(CONTEXT)],
         check: distinct,
     },
     Invariant {

@@ -23,6 +23,8 @@ mod load_balancer_targets;
 mod namespaces;
 mod network_acls;
 mod nginx;
+#[cfg(test)]
+mod observation_tests;
 mod peering;
 mod reading;
 mod routes;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cause::Cause;
 use super::check::{Finding, Judged, each_cluster, each_direction, fail, none_wrong, not_applicable, unseen};
 use super::view::View;
-use super::{Invariant, dns, kubernetes, namespaces};
+use super::{Invariant, corefile_zones, dns, kubernetes, namespaces};
 use crate::document::{ClauseId, Level};
 use crate::observation::{Observation, Pod, ProbeRequest, ProbeResult};
 use crate::topology::Topology;
@@ -37,7 +37,12 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         title: "the pod sample-nginx runs in the cluster's namespace and is Ready",
         level: Level::Must,
         clauses: &[ClauseId::new(3, 2), ClauseId::beyond(3, 2)],
-        causes: &[Cause::around(kubernetes::CONTEXT), Cause::around(namespaces::EXISTS), Cause::around("nodes-ready")],
+        causes: &[
+            Cause::around(kubernetes::CONTEXT),
+            Cause::around(namespaces::EXISTS),
+            Cause::around("nodes-ready"),
+            Cause::around(POD),
+        ],
         check: ready,
     },
     Invariant {
@@ -45,7 +50,13 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         title: "curl gets the welcome page of the peer's nginx",
         level: Level::Must,
         clauses: &[ClauseId::new(3, 3)],
-        causes: &[Cause::around(READY), Cause::along(dns::ANSWERS), Cause::along(dns::TCP)],
+        causes: &[
+            Cause::around(READY),
+            Cause::along(dns::ANSWERS),
+            Cause::along(dns::TCP),
+            // The pod asks over UDP and the DNS probe over TCP: without force_tcp only the pod's query is lost.
+            Cause::along(corefile_zones::FORCE_TCP),
+        ],
         check: http,
     },
     Invariant {
@@ -67,7 +78,12 @@ fn apply(view: View<'_>, index: crate::topology::ClusterIndex) -> String {
 fn pod(topology: &Topology, observation: &Observation) -> Vec<Finding> {
     let view = View::new(topology, observation);
     each_cluster(topology, |index| {
-        let Pod { image, hostname, subdomain, .. } = view.nginx(index)?;
+        let namespace = &view.wanted(index).namespace;
+        let explanation = "The pod has a name of its own in DNS only with a hostname and with the headless Service's name as subdomain.";
+        let Some(Pod { image, hostname, subdomain, .. }) = &view.kubernetes(index)?.nginx else {
+            let evidence = format!("{} has no pod {namespace}/sample-nginx", view.name(index));
+            return Err(fail([evidence], explanation, apply(view, index)));
+        };
         let has = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
         let fields = [
             ("image", image.clone(), "nginx:1.21.5"),
@@ -80,11 +96,10 @@ fn pod(topology: &Topology, observation: &Observation) -> Vec<Finding> {
                 .filter(|(_, is, wanted)| is != wanted)
                 .map(|(field, is, wanted)| format!("{field} of the pod is {is} instead of {wanted}"))
                 .collect(),
-            "The pod has a name of its own in DNS only with a hostname and with the headless Service's name as subdomain.",
+            explanation,
             format!(
-                "kubectl --context {} -n {} delete pod sample-nginx, then {}",
+                "kubectl --context {} -n {namespace} delete pod sample-nginx, then {}",
                 view.context(index),
-                view.wanted(index).namespace,
                 apply(view, index)
             ),
         )
@@ -118,20 +133,20 @@ fn service(topology: &Topology, observation: &Observation) -> Vec<Finding> {
 fn ready(topology: &Topology, observation: &Observation) -> Vec<Finding> {
     let view = View::new(topology, observation);
     each_cluster(topology, |index| {
+        let pod = view.nginx(index)?;
         let namespace = &view.wanted(index).namespace;
-        let (evidence, remedy) = match &view.kubernetes(index)?.nginx {
-            None => (format!("{} has no pod {namespace}/sample-nginx", view.name(index)), apply(view, index)),
-            Some(pod) if !pod.ready || pod.address.is_none() => (
-                format!("{namespace}/sample-nginx of {} on {} is not Ready", view.name(index), pod.node),
-                format!("kubectl --context {} -n {namespace} describe pod sample-nginx", view.context(index)),
-            ),
-            Some(_) => return Ok(()),
-        };
-        Err(fail(
-            [evidence],
+        let mut wrong = Vec::new();
+        if !pod.ready {
+            wrong.push(format!("{namespace}/sample-nginx of {} on {} is not Ready", view.name(index), pod.node));
+        }
+        if pod.address.is_none() {
+            wrong.push(format!("{namespace}/sample-nginx of {} has no address", view.name(index)));
+        }
+        none_wrong(
+            wrong,
             "It is both ends of the check: it asks and it answers; DNS does not name a pod that is not Ready.",
-            remedy,
-        ))
+            format!("kubectl --context {} -n {namespace} describe pod sample-nginx", view.context(index)),
+        )
     })
 }
 

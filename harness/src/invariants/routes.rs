@@ -85,7 +85,10 @@ fn routes_of(view: View<'_>, from: ClusterIndex, to: ClusterIndex) -> Judged {
                     ));
                 }
             }
-            several => wrong.push(format!("{table_name} has {} routes to {destination}", several.len())),
+            several => {
+                wrong.push(format!("{table_name} has {} routes to {destination}", several.len()));
+                remedy.push(command("replace-route"));
+            }
         }
     }
     none_wrong(
@@ -113,14 +116,15 @@ fn not_shadowed(topology: &Topology, observation: &Observation) -> Vec<Finding> 
                     && target.is_none_or(|target| route.target != target)
             }) {
                 wrong.push(format!("{}: {} goes to {}", table.id, route.destination, route.target));
-                if route.target != "local" {
-                    remedy.push(format!(
+                remedy.push(match route.target.as_str() {
+                    "local" => format!("{} is the VPC's own: {} needs another block", route.destination, view.name(to)),
+                    _ => format!(
                         "aws ec2 delete-route --route-table-id {} --destination-cidr-block {} --region {}",
                         table.id,
                         route.destination,
                         view.region(from)
-                    ));
-                }
+                    ),
+                });
             }
         }
         none_wrong(

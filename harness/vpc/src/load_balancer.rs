@@ -93,8 +93,10 @@ pub fn select_target<'f>(
     })
 }
 
-/// FNV-1a over what identifies a flow, with a finish that spreads neighbouring ports.
-fn flow_hash(flow: &Flow) -> u64 {
+/// A number that stays the same for a flow and differs between flows: FNV-1a over protocol, addresses and ports, with
+/// MurmurHash3's finish, as the low bits of FNV alone hardly mix.
+#[must_use]
+pub fn flow_hash(flow: &Flow) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let bytes = [flow.protocol as u8]
         .into_iter()
@@ -105,7 +107,9 @@ fn flow_hash(flow: &Flow) -> u64 {
     for byte in bytes {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
-    hash ^ (hash >> 32)
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
 }
 
 impl<'f> Walk<'f> {
@@ -143,7 +147,7 @@ impl<'f> Walk<'f> {
         if listener.preserve_client_ip && client.vpc == target.vpc && client.same_instance(&target) {
             return Err(Stop::Hairpin { load_balancer: arn.to_owned(), target: chosen.address });
         }
-        self.to_target(client, address, &target, chosen, source, flow)?;
+        self.enter_target(client, address, &target, chosen, source, flow)?;
         self.arrival = Some(Arrival {
             vpc: target.vpc.to_owned(),
             address: chosen.address,
@@ -151,10 +155,10 @@ impl<'f> Walk<'f> {
             source,
             load_balancer: Some(arn.to_owned()),
         });
-        self.from_target(client, address, &target, source, flow)
+        self.leave_target(client, address, &target, source, flow)
     }
 
-    fn to_target(
+    fn enter_target(
         &mut self,
         client: &End<'f>,
         address: &End<'f>,
@@ -180,7 +184,7 @@ impl<'f> Walk<'f> {
         Ok(())
     }
 
-    fn from_target(
+    fn leave_target(
         &mut self,
         client: &End<'f>,
         address: &End<'f>,

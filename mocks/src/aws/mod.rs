@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::clock::{Clock, Latencies, SimTime};
 use crate::network::FabricSource;
@@ -36,6 +37,7 @@ pub struct Aws {
     state: Mutex<State>,
     /// Counts changes of `state`; written only while it is locked.
     generation: AtomicU64,
+    changed: watch::Sender<()>,
     fabric: Mutex<Option<CachedFabric>>,
     faults: Mutex<wire::faults::Faults>,
     calls: Mutex<Vec<Call>>,
@@ -82,6 +84,7 @@ impl Aws {
             latencies,
             state: Mutex::default(),
             generation: AtomicU64::new(0),
+            changed: watch::Sender::new(()),
             fabric: Mutex::default(),
             faults: Mutex::default(),
             calls: Mutex::default(),
@@ -106,6 +109,12 @@ impl Aws {
         self.run(region, false, |state, context| operation(state, context))
     }
 
+    /// A receiver that is notified whenever the account's state may have changed by an operation. What time alone changes
+    /// is not told.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     fn run<R>(&self, region: &str, changes: bool, operation: impl FnOnce(&mut State, &Context) -> R) -> R {
         let mut state = self.state.lock();
         let context = self.context(region);
@@ -113,6 +122,7 @@ impl Aws {
         let result = operation(&mut state, &context);
         if changes || reaped {
             self.generation.fetch_add(1, Ordering::Release);
+            self.changed.send_replace(());
         }
         result
     }

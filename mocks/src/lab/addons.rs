@@ -2,8 +2,6 @@
 //!
 //! Source: eksctl's default add-on manifests, the same for all Kubernetes versions in what is shown here.
 
-use std::net::Ipv4Addr;
-
 use ipnet::Ipv4Net;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
@@ -12,6 +10,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::kubernetes::cluster::cluster_dns;
 use crate::workloads::COREDNS_IMAGE;
 use crate::workloads::coredns::VERSION;
 
@@ -36,11 +35,6 @@ const COREFILE: &str = ".:53 {
     loadbalance
 }
 ";
-
-/// Address of the cluster's DNS Service: the tenth of the service block.
-pub(super) fn cluster_dns(service_cidr: Ipv4Net) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(service_cidr.network()) + 10)
-}
 
 /// Installs the add-ons.
 pub(super) async fn install(client: &Client, service_cidr: Ipv4Net) -> kube::Result<()> {

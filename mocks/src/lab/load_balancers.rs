@@ -12,8 +12,9 @@ use crate::aws::elbv2::{self, HealthCheck};
 use crate::clock::{Clock, SimTime};
 use crate::network::{Host, HostKind, HostSpec, Network};
 
-/// How often it is looked whether there is something new to check, in emulated time.
-const LOOK: Duration = Duration::from_secs(2);
+/// How long it is waited at the most for the account to change before it is looked whether time alone has brought
+/// something new to check, in emulated time: a load balancer becomes active without an operation.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// How long a target may take to accept, in emulated time (ELBv2's default for TCP checks). The in-process network
 /// decides at once, so this only bounds one that does not.
@@ -26,7 +27,9 @@ const ANYWHERE: &str = "us-east-1";
 pub(super) async fn probe(aws: Arc<Aws>, network: Arc<dyn Network>, clock: Clock) {
     let mut hosts: BTreeMap<(String, Ipv4Addr), Arc<dyn Host>> = BTreeMap::new();
     let mut due: BTreeMap<(String, String), SimTime> = BTreeMap::new();
+    let mut changes = aws.changes();
     loop {
+        changes.borrow_and_update();
         let checks = aws.read(ANYWHERE, |state, context| elbv2::health_checks(state, context.now, &context.latencies));
         attach(&*network, &mut hosts, &checks).await;
         let key = |check: &HealthCheck| (check.target_group.clone(), check.instance.clone());
@@ -59,7 +62,11 @@ pub(super) async fn probe(aws: Arc<Aws>, network: Arc<dyn Network>, clock: Clock
                 });
             }
         }
-        clock.sleep(LOOK).await;
+        let next = due.values().min().copied().unwrap_or(SimTime::MAX).min(clock.now() + LOOK);
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = clock.sleep_until(next) => {}
+        }
     }
 }
 

@@ -22,8 +22,7 @@ use crate::aws::wire::server::Endpoint;
 use crate::aws::{Aws, AwsError};
 use crate::clock::{Clock, Latencies};
 use crate::eksctl::{self, ClusterConfig, ConfigError};
-use crate::kubernetes::api::ApiServer;
-use crate::kubernetes::cluster::Tasks;
+use crate::kubernetes::cluster::{ClusterError, Tasks};
 use crate::kubernetes::node::NodeError;
 use crate::network::Network;
 use crate::network::model::Model;
@@ -83,7 +82,10 @@ pub enum LabError {
         /// Why.
         error: Box<kube::Error>,
     },
-    /// A node did not start.
+    /// A cluster did not start.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// A node, or the VPC's resolver, did not start.
     #[error(transparent)]
     Node(#[from] NodeError),
     /// Something did not come up in time.
@@ -232,9 +234,6 @@ impl Lab {
             cluster.stop().await;
         }
         self.aws.with(region, |state, context| eksctl::delete_cluster(state, context, name))?;
-        if let Some(cluster) = cluster {
-            cluster.leave(&*self.network).await;
-        }
         self.clusters.lock().await.remove(&key);
         Ok(())
     }
@@ -275,22 +274,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.tasks.cancel();
     }
-}
-
-/// The API server of a cluster, started for it.
-async fn start_api_server(config: &ClusterConfig) -> Result<ApiServer, LabError> {
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = crate::kubernetes::api::ApiServerConfig {
-        name: config.metadata.name.clone(),
-        version: format!("v{}.0", config.metadata.version),
-        listen,
-        service_cidr: config.service_cidr(),
-    };
-    ApiServer::start(config).await.map_err(|error| LabError::Listen {
-        what: "the Kubernetes API",
-        address: listen,
-        error,
-    })
 }
 
 #[cfg(test)]

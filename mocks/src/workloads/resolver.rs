@@ -137,3 +137,50 @@ pub(crate) fn addresses(answer: &Message, name: &Name) -> Vec<Ipv4Addr> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workloads::dns::{Request, Responder, Server, reply_to};
+    use crate::workloads::testing::Net;
+
+    #[rstest::rstest]
+    #[case("a.", &["a."])]
+    #[case("a", &["a.ns.svc.cluster.local.", "a.svc.cluster.local.", "a."])]
+    #[case("a.b.c.d.e", &["a.b.c.d.e.ns.svc.cluster.local.", "a.b.c.d.e.svc.cluster.local.", "a.b.c.d.e."])]
+    #[case("a.b.c.d.e.f", &["a.b.c.d.e.f.", "a.b.c.d.e.f.ns.svc.cluster.local.", "a.b.c.d.e.f.svc.cluster.local."])]
+    fn candidates_follow_the_search_list_and_ndots(#[case] name: &str, #[case] expected: &[&str]) {
+        let search = vec!["ns.svc.cluster.local".to_owned(), "svc.cluster.local.".to_owned()];
+        assert_eq!(candidates(&ResolvConf { nameservers: Vec::new(), search, ndots: 5 }, name), expected);
+    }
+
+    struct Answers(ResponseCode);
+
+    #[async_trait::async_trait]
+    impl Responder for Answers {
+        async fn respond(&self, request: Request) -> Message {
+            reply_to(&request.message, self.0)
+        }
+    }
+
+    #[rstest::rstest]
+    #[case(ResponseCode::NoError, ResolveError::NoAddress)]
+    #[case(ResponseCode::NXDomain, ResolveError::NotFound)]
+    #[case(ResponseCode::ServFail, ResolveError::ServerFailure)]
+    #[case(ResponseCode::Refused, ResolveError::ServerFailure)]
+    #[tokio::test]
+    async fn failures_are_told_apart(#[case] code: ResponseCode, #[case] expected: ResolveError) {
+        let net = Net::default();
+        let Ok(_server) = Server::start(net.host([10, 0, 0, 2]).as_ref(), 53, std::sync::Arc::new(Answers(code))).await
+        else {
+            panic!("no server")
+        };
+        let nameservers = vec![Ipv4Addr::new(10, 0, 0, 2)];
+        let conf = ResolvConf { nameservers, search: vec!["b".to_owned()], ndots: 1 };
+        let client = net.host([10, 0, 0, 9]);
+        assert_eq!(resolve(client.as_ref(), &conf, "a").await, Err(expected));
+        net.cut([10, 0, 0, 2], true);
+        assert_eq!(resolve(client.as_ref(), &conf, "a").await, Err(ResolveError::TimedOut));
+        assert_eq!(resolve(client.as_ref(), &conf, "10.0.0.1").await, Ok(vec![Ipv4Addr::new(10, 0, 0, 1)]));
+    }
+}

@@ -1,145 +1,167 @@
-//! Deletion: at once, gracefully for pods, or held by finalisers.
+//! Deletion: preconditions, propagation, finalisers, grace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::object::{self, Object, metadata_mut, object_mut, text};
-use super::request::{Request, Target, parse_body};
+use super::request::{Query, Target};
 use super::resources::ResourceType;
 use super::status::ApiError;
 use super::store::{Key, State};
 use super::write::{commit, is_finished, retire};
 
-/// How to delete.
-#[derive(Debug, Clone, Default)]
+/// Namespaces that cannot be deleted.
+const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
+
+/// `DeleteOptions`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DeleteOptions {
     pub(super) grace: Option<i64>,
-    /// `Background`, `Foreground` or `Orphan`.
-    pub(super) propagation: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) revision: Option<String>,
+    pub(super) propagation: Propagation,
     pub(super) dry_run: bool,
 }
 
-/// What a deletion came to.
-pub(super) enum Deleted {
-    /// The object is gone.
-    Gone(Arc<Object>),
-    /// It is being deleted.
-    Going(Arc<Object>),
+/// What becomes of the dependents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Propagation {
+    #[default]
+    Background,
+    Foreground,
+    Orphan,
 }
 
 impl DeleteOptions {
-    /// From the body (`DeleteOptions`) and the query, which may both have them.
-    pub(super) fn of(request: &Request) -> Result<Self, ApiError> {
-        let body = if request.body.is_empty() { Value::Null } else { parse_body(&request.body)? };
-        let owned = |pointer: &str| Some(text(&body, pointer).to_owned()).filter(|it| !it.is_empty());
-        let grace = match body.get("gracePeriodSeconds").and_then(Value::as_i64) {
-            Some(grace) => Some(grace),
-            None => request.query.number("gracePeriodSeconds")?.and_then(|it| i64::try_from(it).ok()),
+    /// From the body, if there is one, and the query.
+    pub(super) fn parse(query: &Query, body: &[u8]) -> Result<Self, ApiError> {
+        let body = if body.is_empty() { json!({}) } else { super::request::parse_body(body)? };
+        let string = |pointer: &str| Some(text(&body, pointer).to_owned()).filter(|text| !text.is_empty());
+        let grace = match query.get("gracePeriodSeconds") {
+            Some(text) => Some(text.parse().map_err(|_| {
+                ApiError::bad_request(format!("gracePeriodSeconds: strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            })?),
+            None => body.get("gracePeriodSeconds").and_then(Value::as_i64),
         };
-        let orphan = body.get("orphanDependents").and_then(Value::as_bool).unwrap_or_default();
-        Ok(Self {
-            grace,
-            propagation: owned("/propagationPolicy")
-                .or_else(|| request.query.get("propagationPolicy").map(str::to_owned))
-                .or_else(|| orphan.then(|| "Orphan".to_owned())),
-            uid: owned("/preconditions/uid"),
-            revision: owned("/preconditions/resourceVersion"),
-            dry_run: request.query.get("dryRun").is_some() || body.get("dryRun").is_some_and(|it| !it.is_null()),
-        })
+        let policy = query.get("propagationPolicy").map(str::to_owned).or_else(|| string("/propagationPolicy"));
+        let propagation = match policy.as_deref() {
+            Some("Foreground") => Propagation::Foreground,
+            Some("Orphan") => Propagation::Orphan,
+            Some("Background") => Propagation::Background,
+            Some(other) => {
+                let why = "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
+                return Err(ApiError::bad_request(format!("propagationPolicy: Unsupported value: {other:?}: {why}")));
+            }
+            None if body.get("orphanDependents") == Some(&json!(true)) => Propagation::Orphan,
+            None => Propagation::Background,
+        };
+        let dry_run = query.get("dryRun").is_some() || body.pointer("/dryRun/0").is_some();
+        let (uid, revision) = (string("/preconditions/uid"), string("/preconditions/resourceVersion"));
+        Ok(DeleteOptions { grace, uid, revision, propagation, dry_run })
     }
+}
+
+/// What a deletion did.
+#[derive(Debug)]
+pub(super) enum Deletion {
+    /// The object is gone: as it was last.
+    Gone(Arc<Object>),
+    /// The object waits for its finalisers or its grace period.
+    Pending(Arc<Object>),
 }
 
 impl Shared {
-    /// Deletes the object that a target names.
-    pub(super) fn delete(&self, target: &Target, options: &DeleteOptions) -> Result<Deleted, ApiError> {
+    pub(super) fn delete(&self, target: &Target, options: &DeleteOptions) -> Result<Deletion, ApiError> {
         let name = target.name.as_deref().unwrap_or_default();
-        self.delete_key(&target.ty, &target.key(name), options)
-    }
-
-    pub(super) fn delete_key(
-        &self,
-        ty: &ResourceType,
-        key: &Key,
-        options: &DeleteOptions,
-    ) -> Result<Deleted, ApiError> {
-        self.store.with(|state| delete(state, ty, key, options))
+        let key = target.key(name);
+        self.store.with(|state| delete(state, &target.ty, &key, options))
     }
 }
 
-fn delete(state: &mut State, ty: &ResourceType, key: &Key, options: &DeleteOptions) -> Result<Deleted, ApiError> {
-    let Some(found) = state.get(key) else { return Err(ApiError::not_found(ty, &key.name)) };
-    let value = found.value();
-    for (what, wanted, is) in [
-        ("UID", &options.uid, object::uid(value)),
-        ("ResourceVersion", &options.revision, object::meta(value, "resourceVersion")),
-    ] {
-        if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != is) {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
+/// Deletes an object, or marks it as being deleted.
+pub(super) fn delete(
+    state: &mut State,
+    ty: &ResourceType,
+    key: &Key,
+    options: &DeleteOptions,
+) -> Result<Deletion, ApiError> {
+    let current = state.get(key).ok_or_else(|| ApiError::not_found(ty, &key.name))?;
+    let value = current.value();
+    for (what, field, expected) in
+        [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.revision)]
+    {
+        let found = object::meta(value, field);
+        if let Some(expected) = expected
+            && expected != found
+        {
+            let why =
+                format!("Precondition failed: {what} in precondition: {expected}, {what} in object meta: {found}");
             return Err(ApiError::conflict(ty, &key.name, &why));
         }
     }
-    let mut changed = value.clone();
-    mark(ty, &mut changed, options);
-    if options.dry_run {
-        return Ok(Deleted::Going(Object::new(changed, found.revision())));
+    if ty.is("", "Namespace") && IMMORTAL.contains(&key.name.as_str()) {
+        return Err(ApiError::forbidden(ty, &key.name, "this namespace may not be deleted"));
     }
-    if is_finished(&changed) {
-        return match retire(state, ty, key, value.clone()) {
-            Some(gone) => Ok(Deleted::Gone(gone)),
-            None => Err(ApiError::not_found(ty, &key.name)),
-        };
-    }
-    if changed == *value {
-        return Ok(Deleted::Going(found));
-    }
-    Ok(Deleted::Going(commit(state, ty, key, changed)))
-}
-
-/// Marks an object as being deleted, with the finalisers that the propagation asks for.
-fn mark(ty: &ResourceType, value: &mut Value, options: &DeleteOptions) {
+    let mut marked = value.clone();
     let grace = grace_period(ty, value, options.grace);
-    let namespace = ty.is("", "Namespace");
-    let metadata = metadata_mut(value);
-    let before = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
-    let is_new = !metadata.contains_key("deletionTimestamp");
-    // A second request can only make it quicker.
-    if is_new || before.is_some_and(|before| grace < before) {
-        let at = jiff::Timestamp::now()
-            .saturating_add(jiff::SignedDuration::from_secs(grace))
-            .unwrap_or(jiff::Timestamp::MAX);
-        metadata.insert("deletionTimestamp".to_owned(), json!(object::format_time(at)));
-        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
+    mark(ty, &mut marked, grace, options.propagation);
+    if options.dry_run {
+        return Ok(Deletion::Gone(current));
     }
-    let finalizer = match options.propagation.as_deref() {
-        Some("Foreground") => Some("foregroundDeletion"),
-        Some("Orphan") => Some("orphan"),
-        _ => None,
-    };
-    if let Some(finalizer) = finalizer.filter(|_| is_new) {
-        let list = metadata.entry("finalizers").or_insert_with(|| json!([]));
-        if let Some(list) = list.as_array_mut() {
-            list.push(json!(finalizer));
-        }
+    if is_finished(&marked) {
+        // The last state that watches see is the one before the mark.
+        let removed = retire(state, ty, key, value.clone());
+        return Ok(Deletion::Gone(removed.unwrap_or(current)));
     }
-    if namespace {
-        object_mut(value, "status").insert("phase".to_owned(), json!("Terminating"));
+    if marked == *value {
+        return Ok(Deletion::Pending(current));
     }
+    Ok(Deletion::Pending(commit(state, ty, key, marked)))
 }
 
-/// Seconds until a pod may be gone: what is asked for, else what its spec says. A pod that no node runs goes at once.
+/// Seconds a pod has to stop; zero for all else, and for pods that no node runs or that have ended.
 fn grace_period(ty: &ResourceType, value: &Value, asked: Option<i64>) -> i64 {
     if !ty.is("", "Pod") {
         return 0;
     }
-    let idle =
-        text(value, "/spec/nodeName").is_empty() || ["Succeeded", "Failed"].contains(&text(value, "/status/phase"));
-    if idle {
+    if text(value, "/spec/nodeName").is_empty() || ["Succeeded", "Failed"].contains(&text(value, "/status/phase")) {
         return 0;
     }
-    let own = value.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30);
-    asked.unwrap_or(own).max(0)
+    let own = value.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
+    asked.or(own).unwrap_or(30).max(0)
+}
+
+fn mark(ty: &ResourceType, value: &mut Value, grace: i64, propagation: Propagation) {
+    let deleting = object::is_deleting(value);
+    let metadata = metadata_mut(value);
+    let before = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
+    // A second deletion may shorten the grace period, not lengthen it.
+    if !deleting || before.is_some_and(|before| grace < before) {
+        let seconds = u64::try_from(grace).unwrap_or_default();
+        let time = jiff::Timestamp::now().checked_add(Duration::from_secs(seconds)).unwrap_or(jiff::Timestamp::MAX);
+        metadata.insert("deletionTimestamp".to_owned(), json!(object::format_time(time)));
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
+        if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
+            metadata.insert("generation".to_owned(), json!(generation + 1));
+        }
+    }
+    let mut finalizers: Vec<String> = object::finalizers(value).map(str::to_owned).collect();
+    finalizers.retain(|finalizer| finalizer != "orphan" && finalizer != "foregroundDeletion");
+    match propagation {
+        Propagation::Background => {}
+        Propagation::Foreground => finalizers.push("foregroundDeletion".to_owned()),
+        Propagation::Orphan => finalizers.push("orphan".to_owned()),
+    }
+    let metadata = metadata_mut(value);
+    if finalizers.is_empty() {
+        metadata.shift_remove("finalizers");
+    } else {
+        metadata.insert("finalizers".to_owned(), json!(finalizers));
+    }
+    if ty.is("", "Namespace") {
+        object_mut(value, "status").insert("phase".to_owned(), json!("Terminating"));
+    }
 }

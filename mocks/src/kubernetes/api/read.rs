@@ -1,133 +1,167 @@
 //! Get and list.
-//!
-//! Simplified: a list that is continued goes on with the present state instead of the one of its first page; the order by
-//! namespace and name keeps it from showing anything twice.
 
-use std::sync::Arc;
-
+use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::object::{self, Object};
-use super::request::{Query, Shape, Target};
-use super::resources::ResourceType;
+use super::object::{self, Object, text};
+use super::request::{Query, Request, Shape, Target};
 use super::selector::{FieldSelector, LabelSelector};
 use super::status::ApiError;
 use super::table;
 
-/// Which objects of a collection are asked for.
-#[derive(Debug, Clone)]
+/// What a list or watch selects.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Selection {
-    labels: LabelSelector,
-    fields: FieldSelector,
+    pub(super) labels: LabelSelector,
+    pub(super) fields: FieldSelector,
 }
 
 impl Selection {
-    pub(super) fn of(query: &Query, ty: &ResourceType) -> Result<Self, ApiError> {
-        Ok(Self {
-            labels: LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?,
-            fields: FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), ty)?,
-        })
+    /// From `labelSelector` and `fieldSelector`; the name of a path selects as well.
+    pub(super) fn parse(target: &Target, query: &Query) -> Result<Self, ApiError> {
+        let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or_default())?;
+        let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), &target.ty)?;
+        Ok(Selection { labels, fields })
     }
 
     pub(super) fn matches(&self, object: &Value) -> bool {
-        (self.labels.is_empty() || self.labels.matches(object))
-            && (self.fields.is_empty() || self.fields.matches(object))
+        self.labels.matches(object) && self.fields.matches(object)
     }
 }
 
-/// An object in the version of the request.
-pub(super) fn versioned(target: &Target, object: &Object) -> Value {
-    let mut value = object.value().clone();
-    if target.version != target.ty.version
-        && let Some(map) = value.as_object_mut()
-    {
-        map.insert("apiVersion".to_owned(), json!(target.api_version()));
-    }
-    value
+/// A JSON response.
+pub(super) fn respond(code: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
-/// An object as JSON in the form that is asked for.
-pub(super) fn rendered(target: &Target, object: &Object, shape: Shape) -> bytes::Bytes {
+/// An object as the target's version has it, in the form asked for.
+pub(super) fn render(target: &Target, object: &Object, shape: Shape) -> Bytes {
+    let value = object.value();
     match shape {
-        Shape::Object if target.version == target.ty.version => object.json(),
-        Shape::Object => versioned(target, object).to_string().into(),
         Shape::Table => {
-            table::of(&target.ty, std::slice::from_ref(&object.value()), &object.revision().to_string(), None)
-                .to_string()
-                .into()
+            table::of(target, &[object], &json!({ "resourceVersion": object::meta(value, "resourceVersion") }))
         }
-        Shape::Metadata => metadata_only(object.value()).to_string().into(),
+        Shape::Metadata => Bytes::from(metadata_only(value).to_string()),
+        Shape::Object => {
+            let api_version = target.api_version();
+            if text(value, "/apiVersion") == api_version {
+                return object.json();
+            }
+            let mut value = value.clone();
+            value["apiVersion"] = json!(api_version);
+            Bytes::from(value.to_string())
+        }
     }
 }
 
 fn metadata_only(value: &Value) -> Value {
-    json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": value["metadata"] })
+    json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": value["metadata"] })
+}
+
+/// Position in a chunked list.
+struct Continue {
+    /// Revision of the first chunk, which a watch starts from: later changes come again, none is lost.
+    revision: u64,
+    after: (String, String),
+}
+
+impl Continue {
+    fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(json!([self.revision, self.after.0, self.after.1]).to_string())
+    }
+
+    fn decode(token: &str) -> Result<Self, ApiError> {
+        let invalid = || ApiError::bad_request("continue key is not valid");
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
+        let (revision, namespace, name) = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
+        Ok(Continue { revision, after: (namespace, name) })
+    }
 }
 
 impl Shared {
-    pub(super) fn read(&self, target: &Target) -> Result<Arc<Object>, ApiError> {
+    pub(super) fn get(&self, target: &Target, request: &Request) -> Result<Response<Body>, ApiError> {
         let name = target.name.as_deref().unwrap_or_default();
-        self.store.get(&target.key(name)).ok_or_else(|| ApiError::not_found(&target.ty, name))
+        let object = self.store.get(&target.key(name)).ok_or_else(|| ApiError::not_found(&target.ty, name))?;
+        Ok(respond(StatusCode::OK, render(target, &object, request.shape()?)))
     }
 
-    /// The list of a collection as JSON.
-    pub(super) fn list(&self, target: &Target, query: &Query, shape: Shape) -> Result<String, ApiError> {
-        let selection = Selection::of(query, &target.ty)?;
-        let limit = query.number("limit")?.and_then(|it| usize::try_from(it).ok()).filter(|it| *it > 0);
-        let after = query.get("continue").map(position).transpose()?;
-        let (found, revision, more) = self.store.with(|state| {
-            let mut found: Vec<Arc<Object>> = Vec::new();
-            let mut more = false;
-            let all = state.scan(target.table, target.namespace.as_deref(), after);
-            for object in all.filter(|it| selection.matches(it.value())) {
-                if limit.is_some_and(|limit| found.len() >= limit) {
-                    more = true;
-                    break;
-                }
-                found.push(object.clone());
+    pub(super) fn list(&self, target: &Target, request: &Request) -> Result<Response<Body>, ApiError> {
+        let query = &request.query;
+        let selection = Selection::parse(target, query)?;
+        let shape = request.shape()?;
+        let limit =
+            query.number("limit")?.filter(|limit| *limit > 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let at = query.get("continue").map(Continue::decode).transpose()?;
+        let wanted = query.number("resourceVersion")?.unwrap_or_default();
+        let exact = query.get("resourceVersionMatch") == Some("Exact");
+        let (mut objects, revision) = self.store.with(|state| {
+            let current = state.revision();
+            let revision = at.as_ref().map_or(current, |at| at.revision);
+            if wanted > current {
+                let mut error = ApiError::internal(format!("Too large resource version: {wanted}, current: {current}"));
+                (error.code, error.reason) = (504, "Timeout");
+                return Err(error);
             }
-            (found, state.revision().to_string(), more)
-        });
-        let next = found.last().filter(|_| more).map(|last| {
-            let position = format!("{}\n{}", object::namespace(last.value()), object::name(last.value()));
-            URL_SAFE_NO_PAD.encode(position)
-        });
-        let mut metadata = json!({ "resourceVersion": revision });
-        if let Some(next) = &next {
-            metadata["continue"] = json!(next);
-        }
-        if shape == Shape::Table {
-            let values: Vec<&Value> = found.iter().map(|it| it.value()).collect();
-            return Ok(table::of(&target.ty, &values, &revision, next).to_string());
-        }
-        let (api_version, kind) = match shape {
-            Shape::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList".to_owned()),
-            _ => (target.api_version(), target.ty.list_kind.to_string()),
-        };
-        // Objects are serialised once; a list only strings them together.
-        let mut list = format!(
-            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
-            Value::from(kind),
-            Value::from(api_version)
-        );
-        for (index, object) in found.iter().enumerate() {
-            if index > 0 {
-                list.push(',');
+            // The past is not kept: a list of an exact revision can only be had of the present one.
+            if exact && wanted != current {
+                return Err(ApiError::expired("The resourceVersion for the provided list is too old."));
             }
-            list.push_str(&String::from_utf8_lossy(&rendered(target, object, shape)));
+            if at.is_some() && state.changes_since(target.table, revision).is_err() {
+                return Err(ApiError::expired(
+                    "The provided continue parameter is too old to display a consistent list result. You must start a \
+                     new list without the continue parameter.",
+                ));
+            }
+            let after = at.map(|at| at.after);
+            let matching = state
+                .scan(target.table, target.namespace.as_deref(), after)
+                .filter(|object| selection.matches(object.value()));
+            // One more than asked for tells whether there are more.
+            let objects: Vec<_> =
+                matching.take(limit.map_or(usize::MAX, |limit| limit.saturating_add(1))).cloned().collect();
+            Ok((objects, revision))
+        })?;
+        let mut metadata = json!({ "resourceVersion": revision.to_string() });
+        if let Some(limit) = limit.filter(|limit| objects.len() > *limit) {
+            objects.truncate(limit);
+            if let Some(last) = objects.last() {
+                let value = last.value();
+                let after = (object::namespace(value).to_owned(), object::name(value).to_owned());
+                metadata["continue"] = json!(Continue { revision, after }.encode());
+            }
         }
-        list.push_str("]}");
-        Ok(list)
+        let objects: Vec<&Object> = objects.iter().map(|object| &**object).collect();
+        Ok(respond(StatusCode::OK, render_list(target, &objects, &metadata, shape)))
     }
 }
 
-fn position(token: &str) -> Result<(String, String), ApiError> {
-    let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    text.as_deref()
-        .and_then(|text| text.split_once('\n'))
-        .map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))
-        .ok_or_else(|| ApiError::bad_request("continue key is not valid"))
+/// A list in the form asked for, from the serialised objects.
+pub(super) fn render_list(target: &Target, objects: &[&Object], metadata: &Value, shape: Shape) -> Bytes {
+    let (kind, api_version) = match shape {
+        Shape::Table => return table::of(target, objects, metadata),
+        Shape::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1".to_owned()),
+        Shape::Object => (&*target.ty.list_kind, target.api_version()),
+    };
+    let items: Vec<Bytes> = objects.iter().map(|object| render(target, object, shape)).collect();
+    let mut list = Vec::with_capacity(128 + items.iter().map(|item| item.len() + 1).sum::<usize>());
+    let head = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata }).to_string();
+    list.extend_from_slice(head.trim_end_matches('}').as_bytes());
+    // The metadata's own brace.
+    list.extend_from_slice(b"},\"items\":[");
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(item);
+    }
+    list.extend_from_slice(b"]}");
+    Bytes::from(list)
 }

@@ -95,11 +95,8 @@ impl Request {
 
     /// The body as a JSON or YAML object.
     pub(super) fn object(&self) -> Result<Value, ApiError> {
-        if self.content_type().contains("protobuf") {
-            return Err(ApiError::unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types include: application/json, \
-                 application/yaml",
-            ));
+        if self.content_type() == super::protobuf::MEDIA {
+            return super::protobuf::decode(&self.body);
         }
         parse_body(&self.body)
     }

@@ -290,10 +290,6 @@ impl FieldSelector {
         Ok(FieldSelector(terms))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|(field, equal, value)| {
             let found = match field.as_str() {

@@ -25,9 +25,16 @@ pub(super) struct FieldError {
 }
 
 impl FieldError {
-    /// `FIELD: Invalid value: VALUE: DETAIL`; strings are quoted.
+    /// `FIELD: Invalid value: VALUE: DETAIL`; strings are quoted, lists of strings are as Go prints them.
     pub(super) fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
-        Self::new("FieldValueInvalid", field, format!("Invalid value: {value}: {detail}"))
+        let printed = match value.as_array() {
+            Some(list) if list.iter().all(Value::is_string) => {
+                let list = list.iter().map(ToString::to_string).collect::<Vec<_>>();
+                format!("[]string{{{}}}", list.join(", "))
+            }
+            _ => value.to_string(),
+        };
+        Self::new("FieldValueInvalid", field, format!("Invalid value: {printed}: {detail}"))
     }
 
     /// `FIELD: Required value[: DETAIL]`.

@@ -1,180 +1,203 @@
-//! Watch: the changes of a collection from a revision on, as a stream of JSON lines.
+//! Watches: a stream of events, one JSON object a line.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Response, header};
+use futures::Stream;
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Shared;
-use super::read::{Selection, rendered};
-use super::request::{Query, Shape, Target};
+use super::object::{self, Object};
+use super::read::{Selection, render, respond};
+use super::request::{Request, Shape, Target};
 use super::status::ApiError;
 use super::store::Change;
 
-/// How long a watch lasts when the client says nothing: the real server picks 30 to 60 minutes.
-const LONGEST: Duration = Duration::from_secs(1800);
+/// How often an idle watch that asks for bookmarks gets one, as on the real server.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a watch lives that does not say, at least, on the real server.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 struct Watch {
     shared: Arc<Shared>,
     target: Target,
     selection: Selection,
+    name: Option<String>,
     shape: Shape,
+    bookmarks: bool,
+    /// Revision up to which changes have been sent.
     seen: u64,
-    pending: VecDeque<Bytes>,
     notify: watch::Receiver<u64>,
-    ends: tokio::time::Instant,
-    over: bool,
+    pending: VecDeque<Bytes>,
+    deadline: Instant,
+    next_bookmark: Instant,
+    ended: bool,
 }
 
 impl Shared {
-    pub(super) fn watch(
-        self: &Arc<Self>,
-        target: &Target,
-        query: &Query,
-        shape: Shape,
-    ) -> Result<Response<Body>, ApiError> {
-        let selection = Selection::of(query, &target.ty)?;
-        let asked = query.get("resourceVersion").unwrap_or_default();
-        let from = match asked {
-            "" | "0" => None,
-            text => Some(
-                text.parse::<u64>().map_err(|_| ApiError::bad_request(format!("invalid resource version {text:?}")))?,
-            ),
-        };
-        let streaming = query.flag("sendInitialEvents");
-        let timeout = query.number("timeoutSeconds")?.map_or(LONGEST, Duration::from_secs);
-        let mut pending = VecDeque::new();
-        let begun = self.store.with(|state| {
-            let notify = state.subscribe(target.table)?;
-            let now = state.revision();
-            if from.is_none() || streaming {
-                let all = state.scan(target.table, target.namespace.as_deref(), None);
-                pending.extend(
-                    all.filter(|it| selection.matches(it.value()))
-                        .map(|it| line("ADDED", &rendered(target, it, shape))),
-                );
-            }
-            Some((notify, if streaming { now } else { from.unwrap_or(now) }, now))
+    /// Starts a watch.
+    pub(super) fn watch(self: &Arc<Self>, target: &Target, request: &Request) -> Result<Response<Body>, ApiError> {
+        let query = &request.query;
+        let selection = Selection::parse(target, query)?;
+        let shape = request.shape()?;
+        let bookmarks = query.flag("allowWatchBookmarks");
+        let from = query.number("resourceVersion")?.unwrap_or_default();
+        let send_initial = query.get("sendInitialEvents") == Some("true");
+        let timeout = query.number("timeoutSeconds")?.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or(now + DEFAULT_TIMEOUT);
+        // Without a revision, or from zero, a watch starts with what there is.
+        let initial = from == 0 && query.get("sendInitialEvents") != Some("false") || send_initial;
+        let (objects, revision, notify) = self.store.with(|state| {
+            let objects: Vec<Arc<Object>> = if initial {
+                state.scan(target.table, target.namespace.as_deref(), None).cloned().collect()
+            } else {
+                Vec::new()
+            };
+            (objects, state.revision(), state.subscribe(target.table))
         });
-        let (notify, seen, now) = begun.ok_or_else(|| ApiError::not_found(&target.ty, ""))?;
-        if streaming {
-            pending.push_back(initial_events_end(target, now));
-        }
-        let ends = tokio::time::Instant::now() + timeout;
-        let watch = Watch {
+        let notify = notify.ok_or_else(|| ApiError::internal("the type is gone"))?;
+        let mut watch = Watch {
             shared: self.clone(),
             target: target.clone(),
             selection,
+            name: target.name.clone(),
             shape,
-            seen,
-            pending,
+            bookmarks,
+            seen: if initial || from == 0 { revision } else { from },
             notify,
-            ends,
-            over: false,
+            pending: VecDeque::new(),
+            deadline,
+            next_bookmark: now + BOOKMARK_INTERVAL,
+            ended: false,
         };
-        let lines = futures::stream::unfold(watch, |mut watch| async move {
-            let line = watch.next().await?;
-            Some((Ok::<_, Infallible>(line), watch))
-        });
-        let mut response = Response::new(Body::from_stream(lines));
-        response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        Ok(response)
+        let selected = objects.iter().filter(|object| watch.selects(object));
+        watch.pending = selected.map(|object| watch.event("ADDED", object)).collect();
+        if send_initial && bookmarks {
+            let bookmark = watch.bookmark(Some(json!({ "k8s.io/initial-events-end": "true" })));
+            watch.pending.push_back(bookmark);
+        }
+        Ok(respond(StatusCode::OK, Body::from_stream(watch.stream())))
     }
-}
-
-fn line(kind: &str, object: &[u8]) -> Bytes {
-    let mut line = Vec::with_capacity(object.len() + 40);
-    line.extend_from_slice(format!("{{\"type\":\"{kind}\",\"object\":").as_bytes());
-    line.extend_from_slice(object);
-    line.extend_from_slice(b"}\n");
-    line.into()
-}
-
-/// The bookmark that ends the initial events of a streaming list (KEP-3157).
-fn initial_events_end(target: &Target, revision: u64) -> Bytes {
-    let bookmark = json!({
-        "apiVersion": target.api_version(),
-        "kind": target.ty.kind,
-        "metadata": {
-            "resourceVersion": revision.to_string(),
-            "annotations": { "k8s.io/initial-events-end": "true" },
-        },
-    });
-    line("BOOKMARK", bookmark.to_string().as_bytes())
 }
 
 impl Watch {
+    fn stream(self) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+        futures::stream::unfold(self, |mut watch| async move { Some((Ok(watch.next().await?), watch)) })
+    }
+
+    /// The next chunk: all events that are there.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(line) = self.pending.pop_front() {
-                return Some(line);
+            if !self.pending.is_empty() {
+                if self.pending.len() == 1 {
+                    return self.pending.pop_front();
+                }
+                let mut chunk = Vec::with_capacity(self.pending.iter().map(Bytes::len).sum());
+                self.pending.drain(..).for_each(|event| chunk.extend_from_slice(&event));
+                return Some(chunk.into());
             }
-            if self.over {
+            if self.ended {
                 return None;
             }
-            // Marked as seen before reading, so that no change after the reading is missed.
+            // Marked before the log is read: a change after that wakes the wait below.
             self.notify.borrow_and_update();
-            self.read();
-            if !self.pending.is_empty() || self.over {
+            self.collect();
+            if !self.pending.is_empty() || self.ended {
                 continue;
             }
-            let stop = self.shared.stop.clone();
+            let bookmark = self.next_bookmark.min(self.deadline);
             tokio::select! {
-                changed = self.notify.changed() => {
-                    if changed.is_err() {
-                        return None;
+                () = self.shared.stop.cancelled() => return None,
+                changed = self.notify.changed() => if changed.is_err() { return None },
+                () = tokio::time::sleep_until(bookmark) => {
+                    if self.bookmarks {
+                        let bookmark = self.bookmark(None);
+                        self.pending.push_back(bookmark);
                     }
+                    self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+                    self.ended = Instant::now() >= self.deadline;
                 }
-                () = tokio::time::sleep_until(self.ends) => return None,
-                () = stop.cancelled() => return None,
             }
         }
     }
 
-    fn read(&mut self) {
-        let (changes, served) = self
-            .shared
-            .store
-            .with(|state| (state.changes_since(self.target.table, self.seen), state.is_served(self.target.table)));
+    /// Turns the changes since the last ones into events.
+    fn collect(&mut self) {
+        let (changes, served, revision) = self.shared.store.with(|state| {
+            let changes = state.changes_since(self.target.table, self.seen);
+            (changes, state.is_served(self.target.table), state.revision())
+        });
         match changes {
             Ok(changes) => {
                 for change in changes {
-                    self.seen = change.revision;
-                    if let Some(line) = self.event(&change) {
-                        self.pending.push_back(line);
+                    if let Some(event) = self.translate(&change) {
+                        self.pending.push_back(event);
                     }
+                    self.seen = change.revision;
                 }
-                self.over = !served;
+                // The revision of a bookmark is the server's, unless the client is ahead of it.
+                self.seen = self.seen.max(revision);
+                self.ended = !served;
             }
             Err(too_old) => {
-                let why = format!("too old resource version: {} ({})", self.seen, too_old.oldest);
-                let status = ApiError::expired(why).to_value().to_string();
-                self.pending.push_back(line("ERROR", status.as_bytes()));
-                self.over = true;
+                let error = ApiError::expired(format!("too old resource version: {} ({})", self.seen, too_old.oldest));
+                self.pending.push_back(line("ERROR", error.to_value().to_string().as_bytes()));
+                self.ended = true;
             }
         }
     }
 
-    /// What a change is to this watch: an object that begins or ceases to match comes or goes.
-    fn event(&self, change: &Change) -> Option<Bytes> {
-        let here = |value: &Value| {
-            let namespace = super::object::namespace(value);
-            self.target.namespace.as_deref().is_none_or(|wanted| wanted == namespace) && self.selection.matches(value)
-        };
-        let before = change.previous.as_ref().is_some_and(|it| here(it.value()));
-        let after = !change.deleted && here(change.object.value());
+    /// The event of a change for this watch: an object that begins or ceases to match is added or deleted.
+    fn translate(&self, change: &Change) -> Option<Bytes> {
+        let before = change.previous.as_ref().is_some_and(|object| self.selects(object));
+        let after = !change.deleted && self.selects(&change.object);
         let kind = match (before, after) {
             (false, false) => return None,
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        Some(line(kind, &rendered(&self.target, &change.object, self.shape)))
+        Some(self.event(kind, &change.object))
     }
+
+    fn selects(&self, object: &Object) -> bool {
+        let value = object.value();
+        self.target.namespace.as_deref().is_none_or(|namespace| namespace == object::namespace(value))
+            && self.name.as_deref().is_none_or(|name| name == object::name(value))
+            && self.selection.matches(value)
+    }
+
+    fn event(&self, kind: &str, object: &Object) -> Bytes {
+        line(kind, &render(&self.target, object, self.shape))
+    }
+
+    fn bookmark(&self, annotations: Option<Value>) -> Bytes {
+        let mut metadata = json!({ "resourceVersion": self.seen.to_string(), "creationTimestamp": null });
+        if let Some(annotations) = annotations {
+            metadata["annotations"] = annotations;
+        }
+        let (kind, api_version) = match self.shape {
+            Shape::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+            Shape::Table | Shape::Object => (&*self.target.ty.kind, self.target.api_version()),
+        };
+        let object = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata });
+        line("BOOKMARK", object.to_string().as_bytes())
+    }
+}
+
+fn line(kind: &str, object: &[u8]) -> Bytes {
+    let mut line = Vec::with_capacity(object.len() + 40);
+    line.extend_from_slice(b"{\"type\":\"");
+    line.extend_from_slice(kind.as_bytes());
+    line.extend_from_slice(b"\",\"object\":");
+    line.extend_from_slice(object);
+    line.extend_from_slice(b"}\n");
+    line.into()
 }

@@ -186,6 +186,7 @@ impl Shared {
         }
         // Decoding drops what the type does not have; defaults are not the applier's.
         let mut config = decode(target, config, options.validation, &mut warnings)?;
+        set_api_version(&mut config, &target.api_version());
         let given_name = object::name(&config);
         if !given_name.is_empty() && given_name != name {
             let why = format!("metadata.name ({given_name}) does not match the name on the URL ({name})");
@@ -442,11 +443,12 @@ fn decode(
     let mut unknown = Vec::new();
     let decoded = match ty.decode {
         Some(decode) => {
-            let given = (validation != FieldValidation::Ignore).then(|| value.clone());
-            let decoded = decode(value).map_err(|error| undecodable(error.to_string()))?;
-            if let Some(given) = given {
+            let given = value.clone();
+            let mut decoded = decode(value).map_err(|error| undecodable(error.to_string()))?;
+            if validation != FieldValidation::Ignore {
                 unknown_fields(&given, &decoded, "", &mut unknown);
             }
+            keep_given(&given, &mut decoded);
             decoded
         }
         None => {
@@ -491,6 +493,25 @@ fn unknown_fields(given: &Value, decoded: &Value, path: &str, unknown: &mut Vec<
             for (index, (given, decoded)) in given.iter().zip(decoded).enumerate() {
                 unknown_fields(given, decoded, &format!("{path}[{index}]"), unknown);
             }
+        }
+        _ => {}
+    }
+}
+
+/// Drops what decoding added: fields that the type requires and the client left out come back as empty ones, which an
+/// apply would own and validation would not miss.
+fn keep_given(given: &Value, decoded: &mut Value) {
+    match (given, decoded) {
+        (Value::Object(given), Value::Object(decoded)) => {
+            decoded.retain(|key, _| given.contains_key(key));
+            for (key, value) in decoded {
+                if let Some(given) = given.get(key) {
+                    keep_given(given, value);
+                }
+            }
+        }
+        (Value::Array(given), Value::Array(decoded)) => {
+            given.iter().zip(decoded).for_each(|(given, decoded)| keep_given(given, decoded));
         }
         _ => {}
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{
     Binding, Node, NodeSelectorRequirement, NodeSelectorTerm, ObjectReference, Pod, Taint,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
@@ -43,14 +44,8 @@ impl Scheduler {
                 ..ObjectReference::default()
             },
         };
-        let answer = api
-            .create_subresource::<_, k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>(
-                "binding",
-                &name,
-                &PostParams::default(),
-                &binding,
-            )
-            .await;
+        let answer: Result<Status, _> =
+            api.create_subresource("binding", &name, &PostParams::default(), &binding).await;
         match answer {
             // Gone, being deleted, or bound by another scheduler: the watch will tell.
             Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(()),

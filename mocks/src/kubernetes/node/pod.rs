@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -285,11 +284,6 @@ impl PodWorker {
             Phase::Running { .. } => "Running".to_owned(),
             Phase::Terminated(_) => "Completed".to_owned(),
         }
-    }
-
-    /// The pod's own address, once it has one.
-    pub(super) fn address(&self) -> Option<Ipv4Addr> {
-        self.host.get().map(|host| host.address())
     }
 }
 

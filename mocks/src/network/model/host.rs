@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::conntrack::{Origin, Socket};
-use super::delivery::{Undelivered, source_of};
+use super::delivery::Undelivered;
 use super::stream::pair;
 use crate::network::{BoxStream, Datagram, Host, HostSpec, Listener, Transport};
 
@@ -30,6 +30,7 @@ type Received = io::Result<(Vec<u8>, SocketAddrV4)>;
 /// A host as the network sees it.
 pub(super) struct Station {
     pub spec: HostSpec,
+    vpc: Arc<str>,
     listeners: Mutex<BTreeMap<u16, mpsc::Sender<Accepted>>>,
     sockets: Mutex<BTreeMap<u16, mpsc::Sender<Received>>>,
     next_port: AtomicU16,
@@ -39,6 +40,7 @@ pub(super) struct Station {
 impl Station {
     pub(super) fn new(spec: HostSpec) -> Self {
         Self {
+            vpc: spec.vpc.as_str().into(),
             spec,
             listeners: Mutex::default(),
             sockets: Mutex::default(),
@@ -66,19 +68,29 @@ impl Station {
     }
 
     fn socket(&self, port: u16) -> Socket {
-        (self.spec.vpc.clone(), self.spec.address, port)
+        (self.vpc.clone(), self.spec.address, port)
     }
 
-    /// Hands a datagram, or news about one, to a socket. Whether there is such a socket.
-    fn receive(&self, port: u16, received: Received) -> bool {
-        match self.sockets.lock().get(&port) {
-            Some(socket) => {
-                // A full queue loses it, as a full socket buffer does.
-                let _ = socket.try_send(received);
-                true
-            }
-            None => false,
+    /// The next ephemeral port that is not taken.
+    fn free_port<T>(&self, taken: &BTreeMap<u16, T>) -> io::Result<u16> {
+        let free = EPHEMERAL.map(|_| self.port()).find(|port| !taken.contains_key(port));
+        free.ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "every ephemeral port is in use"))
+    }
+
+    /// Hands a datagram, or news about one, to a socket.
+    fn receive(&self, port: u16, received: Received) -> Result<(), Undelivered> {
+        let at = SocketAddrV4::new(self.spec.address, port);
+        match self.sockets.lock().get(&port).map(|socket| socket.try_send(received)) {
+            Some(Ok(())) => Ok(()),
+            // A full queue loses it, as a full socket buffer does.
+            Some(Err(mpsc::error::TrySendError::Full(_))) => Err(Undelivered::Full(at)),
+            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Err(Undelivered::Refused(at)),
         }
+    }
+
+    /// Hands a socket the news that what it sent, or the answer to it, is lost. News are lost with a full queue.
+    fn inform(&self, port: u16, undelivered: Undelivered) {
+        let _ = self.receive(port, Err(undelivered.into()));
     }
 }
 
@@ -105,14 +117,14 @@ impl Host for ModelHost {
     }
 
     fn source_for(&self, to: Ipv4Addr) -> Ipv4Addr {
-        source_of(&self.network.fabric(), &self.station, to)
+        self.network.source_of(&self.network.fabric(), &self.station, to)
     }
 
     async fn listen(&self, port: u16) -> io::Result<Box<dyn Listener>> {
         self.station.present()?;
-        let port = if port == 0 { self.station.port() } else { port };
         let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut listeners = self.station.listeners.lock();
+        let port = if port == 0 { self.station.free_port(&listeners)? } else { port };
         if listeners.get(&port).is_some_and(|there| !there.is_closed()) {
             return Err(in_use(port));
         }
@@ -122,38 +134,36 @@ impl Host for ModelHost {
 
     async fn connect(&self, to: SocketAddrV4) -> io::Result<BoxStream> {
         self.station.present()?;
-        let delivery = self
-            .network
-            .deliver(&self.station, self.station.port(), to, Transport::Tcp)
-            .map_err(|undelivered| io::Error::from(kind(undelivered)))?;
+        let delivery = self.network.deliver(&self.station, self.station.port(), to, Transport::Tcp)?;
+        if let Some(stop) = delivery.unanswerable {
+            return Err(Undelivered::Dropped { to, stop }.into());
+        }
         let listener = delivery.to.listeners.lock().get(&delivery.port).cloned();
-        let Some(listener) = listener else { return Err(io::ErrorKind::ConnectionRefused.into()) };
+        let Some(listener) = listener else { return Err(Undelivered::Refused(to).into()) };
         let (ours, theirs) = pair(&self.station.gone, &delivery.to.gone);
-        match listener.try_send((Box::new(theirs), delivery.source)) {
-            Ok(()) => Ok(Box::new(ours)),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(io::ErrorKind::ConnectionRefused.into()),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(io::ErrorKind::TimedOut.into()),
+        // A full backlog makes a client repeat its SYN until there is room.
+        tokio::select! {
+            biased;
+            () = delivery.to.gone.cancelled() => Err(Undelivered::Absent(to).into()),
+            () = self.station.gone.cancelled() => Err(io::ErrorKind::NotConnected.into()),
+            sent = listener.send((Box::new(theirs), delivery.source)) => match sent {
+                Ok(()) => Ok(Box::new(ours)),
+                Err(_) => Err(Undelivered::Refused(to).into()),
+            },
         }
     }
 
     async fn bind(&self, port: u16) -> io::Result<Box<dyn Datagram>> {
         self.station.present()?;
-        let port = if port == 0 { self.station.port() } else { port };
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mut sockets = self.station.sockets.lock();
+        let port = if port == 0 { self.station.free_port(&sockets)? } else { port };
         if sockets.get(&port).is_some_and(|there| !there.is_closed()) {
             return Err(in_use(port));
         }
         sockets.insert(port, sender);
         let (network, station) = (self.network.clone(), self.station.clone());
         Ok(Box::new(ModelSocket { network, station, port, receiver: receiver.into() }))
-    }
-}
-
-fn kind(undelivered: Undelivered) -> io::ErrorKind {
-    match undelivered {
-        Undelivered::Refused => io::ErrorKind::ConnectionRefused,
-        Undelivered::Dropped => io::ErrorKind::TimedOut,
     }
 }
 
@@ -166,8 +176,12 @@ struct ModelListener {
 #[async_trait]
 impl Listener for ModelListener {
     async fn accept(&self) -> io::Result<(BoxStream, SocketAddrV4)> {
-        // The sender lives in the station's table until the host is detached.
-        self.receiver.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        let mut receiver = self.receiver.lock().await;
+        tokio::select! {
+            biased;
+            () = self.station.gone.cancelled() => Err(io::ErrorKind::NotConnected.into()),
+            accepted = receiver.recv() => accepted.ok_or_else(|| io::ErrorKind::NotConnected.into()),
+        }
     }
 }
 
@@ -194,38 +208,43 @@ impl Datagram for ModelSocket {
         self.station.present()?;
         let own = self.station.socket(self.port);
         let answered = self.network.conntrack.lock().answered(&own, to).cloned();
-        if let Some(Origin { client: (vpc, address, port), addressed }) = answered {
-            // The way back was decided with the way there.
-            if let Some(client) = self.network.station(&vpc, address) {
-                client.receive(port, Ok((payload.to_vec(), addressed)));
+        if let Some(Origin { client: (vpc, address, port), addressed, answerable }) = answered {
+            // The way back was decided with the way there. An answer to a closed socket is lost without a word.
+            if let Some(client) = self.network.station(&vpc, address).filter(|_| answerable) {
+                let _ = client.receive(port, Ok((payload.to_vec(), addressed)));
             }
             return Ok(());
         }
-        let delivery = match self.network.deliver(&self.station, self.port, to, Transport::Udp) {
-            Ok(delivery) => delivery,
-            Err(undelivered) => {
-                self.station.receive(self.port, Err(kind(undelivered).into()));
-                return Ok(());
+        let sent = self.network.deliver(&self.station, self.port, to, Transport::Udp).and_then(|delivery| {
+            let server = delivery.to.socket(delivery.port);
+            let origin = Origin { client: own, addressed: to, answerable: delivery.unanswerable.is_none() };
+            let seen = self.network.conntrack.lock().remember(server, delivery.source, origin);
+            let received = delivery.to.receive(delivery.port, Ok((payload.to_vec(), seen)));
+            match delivery.unanswerable {
+                Some(stop) => Err(Undelivered::Dropped { to, stop }),
+                None => received,
             }
-        };
-        let server = delivery.to.socket(delivery.port);
-        let origin = Origin { client: own, addressed: to };
-        self.network.conntrack.lock().remember(server, delivery.source, origin);
-        if !delivery.to.receive(delivery.port, Ok((payload.to_vec(), delivery.source))) {
-            self.station.receive(self.port, Err(io::ErrorKind::ConnectionRefused.into()));
+        });
+        if let Err(undelivered) = sent {
+            self.station.inform(self.port, undelivered);
         }
         Ok(())
     }
 
     async fn recv_from(&self) -> io::Result<(Vec<u8>, SocketAddrV4)> {
-        let received = self.receiver.lock().await.recv().await;
-        received.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+        let mut receiver = self.receiver.lock().await;
+        tokio::select! {
+            biased;
+            () = self.station.gone.cancelled() => Err(io::ErrorKind::NotConnected.into()),
+            received = receiver.recv() => received.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 }
 
 impl Drop for ModelSocket {
     fn drop(&mut self) {
         self.receiver.get_mut().close();
+        self.network.conntrack.lock().close(&self.station.socket(self.port));
         let mut sockets = self.station.sockets.lock();
         if sockets.get(&self.port).is_some_and(mpsc::Sender::is_closed) {
             sockets.remove(&self.port);

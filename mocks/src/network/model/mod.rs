@@ -1,9 +1,21 @@
 //! The in-process network: the rules of `acrossk8s-vpc` decide for each connection and each datagram, and tokio's pipes
 //! and channels carry the bytes.
 //!
-//! Simplified, and told apart from the kernel's network by it: a round trip is decided as a whole when it begins, so a
-//! connection that is established goes on when a route is deleted under it; a drop is known at once, and whoever would
-//! wait for an answer that cannot come is told `TimedOut` without waiting; there is no loss, no delay and no MTU.
+//! Simplified, and told apart from the kernel's network by it:
+//!
+//! - A round trip is decided as a whole when it begins. A connection that is established, or the answer to a datagram,
+//!   goes on when a route is deleted under it. A connection breaks when the host of one of its ends is detached, not when
+//!   a node or a load balancer in between goes.
+//! - A drop is known at once: whoever would wait for an answer that cannot come is told `TimedOut` without waiting, and
+//!   the error says what stopped the packet.
+//! - Between the hosts of one node nothing of AWS applies: a pod reaches the pods of its node, and its node, whatever the
+//!   security groups say.
+//! - kube-proxy and load balancers choose by a hash over the flow rather than at random: the same in every run.
+//! - Only UDP sources get a port of their own when several clients share one translated address; TCP connections are
+//!   told apart by the pipe they are.
+//! - What a socket exchanged is remembered until it is closed, not for conntrack's 30 or 120 seconds.
+//! - There is no loss, no delay, no MTU, no ICMP, and no connecting to a port that `listen(0)` or `bind(0)` picked
+//!   without being told it.
 
 mod conntrack;
 mod delivery;
@@ -84,6 +96,7 @@ impl Network for Model {
     async fn detach(&self, vpc: &str, address: Ipv4Addr) {
         if let Some(station) = self.0.hosts.lock().remove(&(vpc.to_owned(), address)) {
             station.leave();
+            self.0.conntrack.lock().forget(vpc, address);
         }
     }
 

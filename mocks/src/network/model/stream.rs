@@ -10,24 +10,32 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// How many bytes are under way in each direction at the most, as socket buffers bound it.
 const BUFFER: usize = 64 * 1024;
 
+/// Tells one task that a host of the connection is detached.
+struct Break([Pin<Box<WaitForCancellationFutureOwned>>; 2]);
+
+impl Break {
+    fn new(hosts: [&CancellationToken; 2]) -> Self {
+        Self(hosts.map(|host| Box::pin(host.clone().cancelled_owned())))
+    }
+
+    fn happened(&mut self, context: &mut Context<'_>) -> bool {
+        self.0.iter_mut().any(|host| host.as_mut().poll(context).is_ready())
+    }
+}
+
 /// One end of a connection.
 pub(super) struct End {
     bytes: DuplexStream,
-    gone: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
+    /// Apart, since the halves of a stream may be read and written by two tasks: each has to be woken.
+    reading: Break,
+    writing: Break,
 }
 
 /// Both ends of a connection between two hosts, given by what ends them.
 pub(super) fn pair(a: &CancellationToken, b: &CancellationToken) -> (End, End) {
     let (one, other) = tokio::io::duplex(BUFFER);
-    let end =
-        |bytes| End { bytes, gone: [Box::pin(a.clone().cancelled_owned()), Box::pin(b.clone().cancelled_owned())] };
+    let end = |bytes| End { bytes, reading: Break::new([a, b]), writing: Break::new([a, b]) };
     (end(one), end(other))
-}
-
-impl End {
-    fn broken(&mut self, context: &mut Context<'_>) -> bool {
-        self.gone.iter_mut().any(|gone| gone.as_mut().poll(context).is_ready())
-    }
 }
 
 fn reset<T>() -> Poll<io::Result<T>> {
@@ -42,7 +50,7 @@ impl AsyncRead for End {
     ) -> Poll<io::Result<()>> {
         // What has arrived is read even when the other host is gone by now.
         match Pin::new(&mut self.bytes).poll_read(context, buffer) {
-            Poll::Pending if self.broken(context) => reset(),
+            Poll::Pending if self.reading.happened(context) => reset(),
             other => other,
         }
     }
@@ -50,7 +58,7 @@ impl AsyncRead for End {
 
 impl AsyncWrite for End {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        if self.broken(context) { reset() } else { Pin::new(&mut self.bytes).poll_write(context, buffer) }
+        if self.writing.happened(context) { reset() } else { Pin::new(&mut self.bytes).poll_write(context, buffer) }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,5 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod datagrams;
+mod streams;
+mod translation;
+
 use std::net::SocketAddrV4;
 
 use acrossk8s_vpc::PeeringState;
@@ -73,6 +77,32 @@ impl Two {
             let group = state.ec2.interfaces[&cluster.nodes[0].interface].groups[0].clone();
             let rule = SecurityGroupRule::cidr(false, "-1", (-1, -1), block);
             state.ec2.authorize(&mut state.ids, context, &group, vec![rule]).unwrap();
+        });
+    }
+
+    /// Deletes the routes of a cluster to a block.
+    fn close(&self, cluster: &Created, block: &str) {
+        self.aws.with(REGION, |state, context| {
+            let tables: Vec<_> = state
+                .ec2
+                .route_tables
+                .iter()
+                .filter(|(_, it)| it.vpc == cluster.vpc)
+                .map(|(id, _)| id.clone())
+                .collect();
+            for table in tables {
+                state.ec2.delete_route(context, &table, block.parse().unwrap()).unwrap();
+            }
+        });
+    }
+
+    /// Takes every rule from the security groups on the node of a cluster.
+    fn strip_rules(&self, cluster: &Created) {
+        self.aws.with(REGION, |state, _| {
+            let groups = state.ec2.interfaces[&cluster.nodes[0].interface].groups.clone();
+            for group in groups {
+                state.ec2.security_groups.get_mut(&group).unwrap().rules.clear();
+            }
         });
     }
 
@@ -156,18 +186,7 @@ async fn a_route_missing_on_either_side_drops() {
         let two = Two::new();
         let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
         let (cluster, block) = if side == 0 { (&two.one, "10.2.0.0/16") } else { (&two.two, "10.1.0.0/16") };
-        two.aws.with(REGION, |state, context| {
-            let tables: Vec<_> = state
-                .ec2
-                .route_tables
-                .iter()
-                .filter(|(_, it)| it.vpc == cluster.vpc)
-                .map(|(id, _)| id.clone())
-                .collect();
-            for table in tables {
-                state.ec2.delete_route(context, &table, block.parse().unwrap()).unwrap();
-            }
-        });
+        two.close(cluster, block);
         let error = client.connect(SocketAddrV4::new(server.address(), 80)).await.err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "side {side}");
     }

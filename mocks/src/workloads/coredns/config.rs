@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acrossk8s_corefile::{Corefile, Directive, PLUGINS, ServerBlock};
+use acrossk8s_corefile::{Corefile, Directive, PLUGINS, Scheme, ServerBlock};
 
 use super::http::port_of;
 use super::plugins::{Cache, Env, Errors, Forward, Hosts, Kubernetes, LoadBalance, Loop, Prometheus, QueryLog, Whoami};
@@ -56,6 +56,9 @@ impl Config {
         for block in &corefile.blocks {
             let plugins: Arc<[Arc<dyn Plugin>]> = config.plugins(block, env)?.into();
             for key in &block.keys {
+                if key.scheme != Scheme::Dns {
+                    return Err(format!("cannot serve {key}: zones over TLS, QUIC, gRPC and HTTPS are not emulated"));
+                }
                 let zone = Zone { zone: key.zone.clone(), plugins: Arc::clone(&plugins) };
                 config.zones.entry(key.port).or_default().push(zone);
                 let (server, name) = (format!("dns://:{}", key.port), dotted(&key.zone));

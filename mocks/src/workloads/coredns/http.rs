@@ -44,19 +44,18 @@ impl Endpoint {
 async fn serve(listener: Box<dyn Listener>, page: Arc<RwLock<Page>>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
+        let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { return };
-                let page = Arc::clone(&page.read());
-                connections.spawn(async move {
-                    let service = service_fn(move |request| answer(request, Arc::clone(&page)));
-                    // A client that goes away in the middle is not an error of the server.
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-            Some(_) = connections.join_next() => {}
-        }
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else { return };
+        let page = Arc::clone(&page.read());
+        connections.spawn(async move {
+            let service = service_fn(move |request| answer(request, Arc::clone(&page)));
+            // A client that goes away in the middle is not an error of the server.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+        while connections.try_join_next().is_some() {}
     }
 }
 

@@ -5,9 +5,11 @@
 //! the log and passed by; `acrossk8s_corefile` lists those that CoreDNS knows.
 //!
 //! The pod is ready when `ready` would say so; without that plugin it never is, for the probe of the image's manifests
-//! asks there. Simplified: the cluster is watched once for the whole process and not again with each reload, servers
-//! other than DNS over port numbers (TLS, gRPC, HTTPS) are refused, and `lameduck` is logged without waiting.
+//! asks there. Simplified: the cluster is watched once for the whole process and not again with each reload, zones
+//! served over TLS, QUIC, gRPC or HTTPS are refused, and `health` does not wait for its `lameduck` at the end.
 
+#[cfg(test)]
+mod api_tests;
 mod config;
 mod http;
 mod metrics;

@@ -8,7 +8,7 @@ use ::http::StatusCode;
 use acrossk8s_corefile::Corefile;
 use sha2::{Digest, Sha512};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::banner;
 use super::config::{Config, dotted};
@@ -21,6 +21,9 @@ use crate::workloads::dns::{Responder, Server};
 
 /// How long CoreDNS waits for the cluster's objects before it serves without them.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it waits before it says so.
+const SYNC_QUIET: Duration = Duration::from_millis(500);
 
 /// A CoreDNS process.
 pub(super) struct Process {
@@ -36,8 +39,10 @@ pub(super) struct Process {
     /// Sockets stay open over reloads.
     servers: BTreeMap<u16, Server>,
     endpoints: BTreeMap<u16, Endpoint>,
-    /// Ends the background work of the present configuration.
-    retire: CancellationToken,
+    /// Ends the background work of the present configuration when it is replaced or the process ends.
+    retire_guard: DropGuard,
+    /// The same for what only the present configuration waits for.
+    retired: CancellationToken,
 }
 
 /// The text of a Corefile and the hash by which `reload` knows it.
@@ -61,7 +66,8 @@ impl Process {
             watched: None,
             servers: BTreeMap::new(),
             endpoints: BTreeMap::new(),
-            retire: CancellationToken::new(),
+            retire_guard: CancellationToken::new().drop_guard(),
+            retired: CancellationToken::new(),
             container,
         }
     }
@@ -80,7 +86,6 @@ impl Process {
             }
         };
         container.ready.send_replace(false);
-        self.retire.cancel();
         code
     }
 
@@ -161,7 +166,7 @@ impl Process {
         let env = |name: &str| self.container.env.get(name).cloned();
         let corefile = Corefile::parse_with_env(&text, &env)
             .map_err(|error| format!("{}:{} - Error during parsing: {}", self.path, error.line, error.message))?;
-        let hash = Sha512::digest(corefile.token_json()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash(&corefile);
         Ok(Source { corefile, hash })
     }
 
@@ -191,7 +196,8 @@ impl Process {
                 self.container.log.line(name);
             }
         }
-        std::mem::replace(&mut self.retire, retired).cancel();
+        self.retired = retired.clone();
+        self.retire_guard = retired.drop_guard();
         self.metrics.set_all(
             "coredns_plugin_enabled",
             config.enabled.iter().map(|(server, zone, name)| {
@@ -262,15 +268,18 @@ impl Process {
             return;
         }
         let log = &self.container.log;
+        if tokio::time::timeout(SYNC_QUIET, self.cluster.synced(pods)).await.is_ok() {
+            return;
+        }
         log.line("[INFO] plugin/kubernetes: waiting for Kubernetes API before starting server");
-        if tokio::time::timeout(SYNC_TIMEOUT, self.cluster.synced(pods)).await.is_err() {
+        if tokio::time::timeout(SYNC_TIMEOUT - SYNC_QUIET, self.cluster.synced(pods)).await.is_err() {
             log.line("[WARNING] plugin/kubernetes: starting server with unsynced Kubernetes API");
         }
     }
 
     fn tell_readiness(&self, asked: bool, kubernetes: Option<bool>) {
         let ready = self.container.ready.clone();
-        let (cluster, retired) = (Arc::clone(&self.cluster), self.retire.clone());
+        let (cluster, retired) = (Arc::clone(&self.cluster), self.retired.clone());
         match kubernetes {
             Some(pods) if asked && !cluster.has_synced(pods) => {
                 tokio::spawn(async move {
@@ -283,4 +292,9 @@ impl Process {
             _ => drop(ready.send_replace(asked)),
         }
     }
+}
+
+/// The hash by which `reload` knows a Corefile, in hexadecimal digits.
+pub(super) fn hash(corefile: &Corefile) -> String {
+    Sha512::digest(corefile.token_json()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -101,8 +101,7 @@ impl Options {
     }
 
     fn short<'a>(&mut self, arg: &str, args: &mut impl Iterator<Item = &'a String>) -> Result<(), Failure> {
-        let mut letters = arg[1..].char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in arg[1..].char_indices() {
             if !takes_value(letter) {
                 self.flag(letter)?;
                 continue;

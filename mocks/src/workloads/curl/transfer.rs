@@ -179,6 +179,7 @@ impl Transfer<'_> {
     async fn http(&mut self, url: &Url, stream: BoxStream) -> Result<(), Failure> {
         let request = self.request(url)?;
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .title_case_headers(true)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| receive_failure(&error))?;
@@ -278,6 +279,9 @@ fn head(response: &Response<Incoming>) -> String {
 
 /// A header's name as servers usually write it.
 fn capitalised(name: &str) -> String {
+    if name == "etag" {
+        return "ETag".to_owned();
+    }
     let words = name.split('-').map(|word| {
         let mut chars = word.chars();
         chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect::<String>()

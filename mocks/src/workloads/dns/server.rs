@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
+use tokio::io::{AsyncBufReadExt as _, BufStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -72,25 +73,35 @@ async fn serve_tcp(
     stop: CancellationToken,
     _end: DropGuard,
 ) {
+    // Dropped at the end, which breaks what is open.
     let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
+        let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, source)) => {
-                    connections.spawn(serve_connection(stream, source, port, Arc::clone(&responder)));
-                }
-                // The host has been detached.
-                Err(_) => return,
-            },
-            Some(_) = connections.join_next() => {}
-        }
+            accepted = listener.accept() => accepted,
+        };
+        // The host has been detached.
+        let Ok((stream, source)) = accepted else { return };
+        connections.spawn(serve_connection(stream, source, port, Arc::clone(&responder)));
+        while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve_connection(mut stream: BoxStream, source: SocketAddrV4, port: u16, responder: Arc<dyn Responder>) {
+/// Answers the queries of one connection in their order. A query whose client has gone is dropped, which CoreDNS does
+/// not do: without it a forwarding loop between two clusters would go round for ever in a network without latency.
+async fn serve_connection(stream: BoxStream, source: SocketAddrV4, port: u16, responder: Arc<dyn Responder>) {
+    let mut stream = BufStream::new(stream);
     while let Ok(Ok(Some(bytes))) = tokio::time::timeout(IDLE, read_framed(&mut stream)).await {
-        let Some(answer) = respond(&bytes, source, Transport::Tcp, port, responder.as_ref()).await else { return };
+        let mut answering = std::pin::pin!(respond(&bytes, source, Transport::Tcp, port, responder.as_ref()));
+        let answer = tokio::select! {
+            answer = &mut answering => answer,
+            // More queries may be waiting already: then the client is there.
+            more = stream.fill_buf() => match more {
+                Ok(bytes) if !bytes.is_empty() => answering.await,
+                _ => return,
+            },
+        };
+        let Some(answer) = answer else { return };
         let Ok(bytes) = answer.to_vec() else { return };
         if write_framed(&mut stream, &bytes).await.is_err() {
             return;
@@ -109,8 +120,8 @@ async fn serve_udp(socket: Arc<dyn Datagram>, port: u16, responder: Arc<dyn Resp
                 // What became of an earlier answer is the client's concern.
                 Err(_) => continue,
             },
-            Some(_) = queries.join_next() => continue,
         };
+        while queries.try_join_next().is_some() {}
         let (socket, responder) = (Arc::clone(&socket), Arc::clone(&responder));
         queries.spawn(async move {
             let Some(answer) = respond(&bytes, source, Transport::Udp, port, responder.as_ref()).await else { return };

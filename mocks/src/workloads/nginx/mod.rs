@@ -6,6 +6,8 @@
 
 mod log;
 mod pages;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::net::SocketAddrV4;
@@ -51,20 +53,17 @@ impl Program for Nginx {
         let requests = Arc::new(AtomicU64::new(0));
         let mut connections = JoinSet::new();
         loop {
-            tokio::select! {
+            let accepted = tokio::select! {
                 () = container.stop.cancelled() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, source)) => {
-                        connections.spawn(connection(stream, source, log.clone(), Arc::clone(&requests)));
-                    }
-                    // The pod's host is gone: the container is about to be stopped.
-                    Err(_) => {
-                        container.stop.cancelled().await;
-                        break;
-                    }
-                },
-                Some(_) = connections.join_next() => {}
-            }
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, source)) = accepted else {
+                // The pod's host is gone: the container is about to be stopped.
+                container.stop.cancelled().await;
+                break;
+            };
+            connections.spawn(connection(stream, source, log.clone(), Arc::clone(&requests)));
+            while connections.try_join_next().is_some() {}
         }
         container.ready.send_replace(false);
         log.line(log::notice("notice", "signal 3 (SIGQUIT) received, shutting down"));
@@ -93,7 +92,8 @@ async fn connection(stream: BoxStream, source: SocketAddrV4, log: Log, requests:
         async move { Ok::<_, Infallible>(response.map(|(body, _)| body)) }
     });
     // A client that goes away in the middle is not an error of the server.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut server = hyper::server::conn::http1::Builder::new();
+    let _ = server.title_case_headers(true).serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// An answer, with the length of its body.

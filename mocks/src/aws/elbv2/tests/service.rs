@@ -8,7 +8,7 @@ use crate::aws::AwsError;
 use crate::aws::elbv2::{Ensured, ServiceLoadBalancer, delete_service_load_balancer, ensure_service_load_balancer};
 use crate::aws::tags::Tags;
 
-const NAME: &str = "a0b15ed35c02a45288e1f0123456789ab";
+const NAME: &str = "a0b15ed35c02a45288e1f0123456789a";
 
 fn wanted(site: &Site) -> ServiceLoadBalancer {
     ServiceLoadBalancer {
@@ -16,7 +16,7 @@ fn wanted(site: &Site) -> ServiceLoadBalancer {
         vpc: site.vpc.clone(),
         namespace: "kube-system".to_owned(),
         service: "across-cluster-dns-tcp".to_owned(),
-        uid: "0b15ed35-c02a-4528-8e1f-0123456789abcdef".to_owned(),
+        uid: "0b15ed35-c02a-4528-8e1f-0123456789ab".to_owned(),
         internal: true,
         cross_zone: true,
         ports: vec![(53, 30053)],

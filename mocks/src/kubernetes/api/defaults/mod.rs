@@ -90,6 +90,9 @@ pub(super) fn on_create(ty: &ResourceType, object: &mut Value) {
 
 fn secret(object: &mut Value) {
     let Some(secret) = object.as_object_mut() else { return };
+    if secret.get("type") == Some(&json!("")) {
+        secret.shift_remove("type");
+    }
     default_to(secret, "type", "Opaque");
     let Some(Value::Object(plain)) = secret.shift_remove("stringData") else { return };
     let data = object_mut(object, "data");

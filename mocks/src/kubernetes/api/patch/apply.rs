@@ -4,7 +4,7 @@
 //! another manager owns them; a field that another manager owns with a different value is a conflict, unless forced.
 //! Simplified: fields are compared by their leaves, lists and maps merge as [`Schema`] knows (so a custom resource
 //! without a list type merges whole lists, as on the real server), fields are not converted between versions, and no
-//! ownership is recorded before an object's first apply ([`managed`](super::managed)).
+//! ownership is recorded before an object's first apply (`managed.rs`).
 
 use serde_json::{Value, json};
 
@@ -48,8 +48,8 @@ pub(in super::super) fn apply(
     merge(&mut result, config, schema, &mut Vec::new());
     let fields = applied.into_keys().collect::<std::collections::BTreeSet<_>>();
     if let Some(own) = &own {
-        // Longest paths first: the fields of an item before the item.
-        for path in own.fields.difference(&fields).collect::<Vec<_>>().into_iter().rev() {
+        // In order, an item goes before its fields, while its keys are there to find it by.
+        for path in &own.fields {
             if !covers(&fields, path) && !all.iter().any(|other| covers(&other.fields, path)) {
                 remove(&mut result, path, schema, &mut Vec::new());
             }
@@ -163,13 +163,15 @@ fn remove<'p>(target: &mut Value, path: &'p [Step], schema: &Schema<'_>, names: 
         (step @ Step::Key(_), Value::Array(items)) => {
             let List::Map(keys) = schema.list(names) else { return };
             let Some(at) = items.iter().position(|item| Step::key(&keys, item) == *step) else { return };
+            // What an item is found by goes with the item only: another manager may own the rest of it.
+            let is_key = matches!(rest, [Step::Field(name)] if keys.contains(name));
             if rest.is_empty() {
                 items.remove(at);
-            } else if let Some(item) = items.get_mut(at) {
+            } else if let Some(item) = items.get_mut(at).filter(|_| !is_key) {
                 remove(item, rest, schema, names);
             }
         }
-        (Step::Item(value), Value::Array(items)) => items.retain(|item| item.to_string() != *value),
+        (step @ Step::Item(_), Value::Array(items)) => items.retain(|item| Step::Item(item.to_string()) != *step),
         _ => {}
     }
 }
@@ -212,7 +214,8 @@ mod tests {
             *spec(&live),
             json!({ "replicas": 1, "template": { "spec": { "containers": [{ "name": "a", "image": "1" }] } } })
         );
-        let live = apply(Some(&live), &config(json!({})), by("two"), &DEPLOYMENT).unwrap();
+        let nothing = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "d" } });
+        let live = apply(Some(&live), &nothing, by("two"), &DEPLOYMENT).unwrap();
         assert!(spec(&live).get("replicas").is_none());
         assert_eq!(managers(&live).iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["one"]);
     }

@@ -108,9 +108,6 @@ pub(super) fn metadata(ty: &ResourceType, object: &Value, errors: &mut Vec<Field
     for finalizer in object::finalizers(object) {
         if let Some(why) = label_key(finalizer) {
             errors.push(FieldError::invalid("metadata.finalizers", &json!(finalizer), &why));
-        } else if !finalizer.contains('/') && !["orphan", "foregroundDeletion", "kubernetes"].contains(&finalizer) {
-            let why = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid("metadata.finalizers", &json!(finalizer), why));
         }
     }
 }

@@ -16,23 +16,25 @@ pub(in super::super) fn spec(ty: &ResourceType, object: &Value, errors: &mut Vec
         ("", "Pod") => pod_spec("spec", &object["spec"], errors),
         ("", "Service") => service(&object["spec"], errors),
         ("", "ConfigMap" | "Secret") => data_keys(object, errors),
-        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") => workload(&object["spec"], errors),
+        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") => {
+            workload(&ty.kind.to_lowercase(), &object["spec"], errors);
+        }
         ("batch", "Job") => pod_template("spec.template", &object["spec"]["template"], errors),
         ("discovery.k8s.io", "EndpointSlice") => {
             one_of("addressType", &object["addressType"], &["FQDN", "IPv4", "IPv6"], errors);
         }
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            if text(object, "/roleRef/name").is_empty() {
-                errors.push(FieldError::required("roleRef.name", ""));
-            }
+            needed("roleRef.name", "/roleRef/name", object, errors)
         }
-        ("storage.k8s.io", "StorageClass") => {
-            if text(object, "/provisioner").is_empty() {
-                errors.push(FieldError::required("provisioner", ""));
-            }
-        }
+        ("storage.k8s.io", "StorageClass") => needed("provisioner", "/provisioner", object, errors),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(object, errors),
         _ => {}
+    }
+}
+
+fn needed(field: &str, pointer: &str, object: &Value, errors: &mut Vec<FieldError>) {
+    if text(object, pointer).is_empty() {
+        errors.push(FieldError::required(field, ""));
     }
 }
 
@@ -48,15 +50,15 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (usize, &'a Val
     value.get(key).and_then(Value::as_array).into_iter().flatten().enumerate()
 }
 
-fn workload(spec: &Value, errors: &mut Vec<FieldError>) {
+fn workload(kind: &str, spec: &Value, errors: &mut Vec<FieldError>) {
     let labels = &spec["template"]["metadata"]["labels"];
     let selector = &spec["selector"];
+    let parsed = LabelSelector::from_value(selector);
     if !selector.is_object() {
         errors.push(FieldError::required("spec.selector", ""));
-    }
-    let parsed = LabelSelector::from_value(selector);
-    if parsed.is_empty() {
-        errors.push(FieldError::invalid("spec.selector", selector, "empty selector is invalid for deployment"));
+    } else if parsed.is_empty() {
+        let why = format!("empty selector is invalid for {kind}");
+        errors.push(FieldError::invalid("spec.selector", selector, &why));
     } else if !parsed.matches(&spec["template"]) {
         let field = "spec.template.metadata.labels";
         errors.push(FieldError::invalid(field, labels, "`selector` does not match template `labels`"));

@@ -44,10 +44,8 @@ pub(in super::super) fn update(ty: &ResourceType, old: &Value, new: &Value, erro
         ("discovery.k8s.io", "EndpointSlice") => {
             immutable("addressType", &old["addressType"], &new["addressType"], errors);
         }
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            if old["roleRef"] != new["roleRef"] {
-                errors.push(FieldError::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") if old["roleRef"] != new["roleRef"] => {
+            errors.push(FieldError::invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
         }
         ("storage.k8s.io", "StorageClass") => {
             for field in ["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"] {
@@ -126,9 +124,6 @@ fn service(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
     let (before, after) = (text(old, "/spec/clusterIP"), text(new, "/spec/clusterIP"));
     let external = |service: &Value| text(service, "/spec/type") == "ExternalName";
     if before != after && !before.is_empty() && !external(old) && !external(new) {
-        let value = json!([after]).to_string();
-        let go = format!("[]string{}", value.replace('[', "{").replace(']', "}"));
-        let message = format!("Invalid value: {go}: may not change once set");
-        errors.push(FieldError::new("FieldValueInvalid", "spec.clusterIPs[0]", message));
+        errors.push(FieldError::invalid("spec.clusterIPs[0]", &json!([after]), "may not change once set"));
     }
 }

@@ -1,0 +1,105 @@
+//! TCP connections: their ends, their limits and how they break.
+
+use tokio::io::split;
+
+use super::*;
+
+const WEB: u16 = 80;
+
+#[tokio::test]
+async fn both_halves_of_a_stream_learn_that_it_broke() {
+    let two = Two::new();
+    let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
+    let listener = server.listen(WEB).await.unwrap();
+    let stream = client.connect(SocketAddrV4::new(server.address(), WEB)).await.unwrap();
+    let _accepted = listener.accept().await.unwrap();
+    let (mut reader, mut writer) = split(stream);
+    let reading = tokio::spawn(async move { reader.read_u8().await });
+    // More than the buffers hold: the writer waits too.
+    let writing = tokio::spawn(async move { writer.write_all(&vec![0; 1 << 20]).await });
+    while !reading.is_finished() && !writing.is_finished() {
+        tokio::task::yield_now().await;
+        if two.network.0.station(&two.two.vpc, server.address()).is_some() {
+            two.network.detach(&two.two.vpc, server.address()).await;
+        }
+    }
+    assert_eq!(reading.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(writing.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn closing_one_direction_leaves_the_other() {
+    let two = Two::new();
+    let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
+    let listener = server.listen(WEB).await.unwrap();
+    let mut ours = client.connect(SocketAddrV4::new(server.address(), WEB)).await.unwrap();
+    let (mut theirs, _) = listener.accept().await.unwrap();
+    ours.write_all(b"question").await.unwrap();
+    ours.shutdown().await.unwrap();
+    let mut question = Vec::new();
+    theirs.read_to_end(&mut question).await.unwrap();
+    theirs.write_all(b"answer").await.unwrap();
+    drop(theirs);
+    let mut answer = Vec::new();
+    ours.read_to_end(&mut answer).await.unwrap();
+    assert_eq!((question.as_slice(), answer.as_slice()), (&b"question"[..], &b"answer"[..]));
+}
+
+#[tokio::test]
+async fn a_full_backlog_makes_clients_wait() {
+    let two = Two::new();
+    let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
+    let listener = server.listen(WEB).await.unwrap();
+    let to = SocketAddrV4::new(server.address(), WEB);
+    let connect = || {
+        tokio::spawn({
+            let client = client.clone();
+            async move { client.connect(to).await.map(drop) }
+        })
+    };
+    let clients: Vec<_> = (0..400).map(|_| connect()).collect();
+    for _ in 0..400 {
+        listener.accept().await.unwrap();
+    }
+    for client in clients {
+        client.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_leaves_tells_those_who_wait() {
+    let two = Two::new();
+    let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
+    let listener = server.listen(WEB).await.unwrap();
+    let to = SocketAddrV4::new(server.address(), WEB);
+    let connect = || {
+        tokio::spawn({
+            let client = client.clone();
+            async move { client.connect(to).await.map(drop) }
+        })
+    };
+    let clients: Vec<_> = (0..400).map(|_| connect()).collect();
+    while clients.iter().filter(|client| client.is_finished()).count() < 256 {
+        tokio::task::yield_now().await;
+    }
+    two.network.detach(&two.two.vpc, server.address()).await;
+    let mut lost = 0;
+    for client in clients {
+        lost += usize::from(client.await.unwrap().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
+    }
+    assert_eq!(lost, 400 - 256);
+    assert_eq!(listener.accept().await.err().unwrap().kind(), io::ErrorKind::NotConnected);
+}
+
+#[tokio::test]
+async fn loopback_is_local() {
+    let two = Two::new();
+    let (one, other) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await);
+    let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, WEB);
+    let source = greet(&one, &one, WEB, to).await.unwrap();
+    assert_eq!(*source.ip(), Ipv4Addr::LOCALHOST);
+    let own = SocketAddrV4::new(one.address(), WEB);
+    assert_eq!(*greet(&one, &one, WEB, own).await.unwrap().ip(), one.address());
+    let _elsewhere = other.listen(WEB).await.unwrap();
+    assert_eq!(one.connect(to).await.err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
+}
