@@ -119,7 +119,7 @@ pub async fn verify(
     let world =
         Arc::new(World::new(topology, environment, directory.id.clone(), directory.path.clone(), Arc::new(journal)));
     recall(&world, directory).await;
-    let again = ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx"];
+    let again = ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx", "await-nginx-name"];
     let tasks: Vec<_> = procedure::tasks(&world.topology)
         .into_iter()
         .filter(|task| {
@@ -269,7 +269,11 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    async fn run(&self, phase: Phase, of: &[StepPhase]) -> Result<Summary, engine::GraphError> {
+    /// Runs the tasks of some steps as a part of the run.
+    ///
+    /// # Errors
+    /// When the tasks form no graph.
+    pub async fn run(&self, phase: Phase, of: &[StepPhase]) -> Result<Summary, engine::GraphError> {
         let began = self.sink.elapsed_ms();
         let tasks = self.tasks.iter().filter(|task| of.contains(&task.step.phase)).count();
         self.sink.emit(Kind::PhaseStarted { phase, tasks });

@@ -104,6 +104,9 @@ pub enum EditError {
         /// The block's line.
         line: usize,
     },
+    /// What is added behind the file's end would be taken for a part of what stands there.
+    #[error("a quote is open at the end of the file, and takes in all that follows: close it")]
+    OpenEnd,
     /// The zone has no upstream, or more than `forward` takes.
     #[error("the zone {zone} has {count} upstreams; CoreDNS takes 1 to 15")]
     Upstreams {
@@ -158,8 +161,6 @@ pub fn plan_edit_with(corefile: &str, zones: &[ForwardZone], options: EditOption
         edited.text.replace_range(block.span.clone(), zone.block().trim_end());
         edited.replaced.push(name);
     }
-    // What was written has to be read as it was meant.
-    Corefile::parse(&edited.text)?;
     Ok(edited)
 }
 
@@ -183,7 +184,11 @@ fn append(text: &mut String, parsed: &Corefile, zone: &ForwardZone) -> Result<()
         text.push('\n');
     }
     text.push_str(&zone.block());
-    Ok(())
+    // What was written has to be read as it was meant, and nothing else in another way.
+    match Corefile::parse(text).ok().as_ref().and_then(|read| read.blocks.split_last()) {
+        Some((last, before)) if before == parsed.blocks && difference(last, zone).is_none() => Ok(()),
+        _ => Err(EditError::OpenEnd),
+    }
 }
 
 /// How a server block with one key differs from the documented form, in what matters.

@@ -9,6 +9,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{Done, Failure, TaskContext};
 
+/// What a task does.
+pub type Body<W> = Arc<dyn Fn(TaskContext<W>) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync>;
+
 /// One task.
 pub struct TaskSpec<W> {
     /// Its id, unique in the graph.
@@ -20,7 +23,7 @@ pub struct TaskSpec<W> {
     /// Time before the second attempt; doubled before each further one.
     pub backoff: Duration,
     /// What it does. Called once for each attempt.
-    pub run: Arc<dyn Fn(TaskContext<W>) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync>,
+    pub run: Body<W>,
 }
 
 /// A graph of tasks without cycles.

@@ -1,9 +1,10 @@
 //! The embedded environment: emulated AWS, clusters and network, in this process or in one that outlives it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acrossk8s_mocks::lab::{Lab, LabConfig};
+use acrossk8s_mocks::lab::{Inventory, Lab, LabConfig, LabError};
 use async_trait::async_trait;
 use kube::config::Kubeconfig;
 
@@ -23,6 +24,14 @@ impl EmbeddedOptions {
     }
 }
 
+pub(super) fn not_started(error: LabError) -> EnvironmentError {
+    let hint = match &error {
+        LabError::Listen { .. } => "\n  to mend it: name another port with --aws-port, or none to get a free one",
+        _ => "",
+    };
+    EnvironmentError::new("the embedded lab could not be started", format!("{error}{hint}"))
+}
+
 /// An embedded lab, reached over HTTP whether it lives in this process or not.
 pub struct Embedded {
     handle: Handle,
@@ -36,9 +45,7 @@ impl Embedded {
     /// # Errors
     /// When a port cannot be listened on.
     pub async fn start(options: &EmbeddedOptions) -> Result<Self, EnvironmentError> {
-        let lab = Lab::start(options.config())
-            .await
-            .map_err(|error| EnvironmentError::new("the embedded lab could not be started", error))?;
+        let lab = Lab::start(options.config()).await.map_err(not_started)?;
         let handle = Handle::Embedded {
             aws_url: lab.aws_url(),
             control_url: lab.control_url(),
@@ -60,6 +67,17 @@ impl Embedded {
     /// Finds a lab again by its handle.
     pub fn connect(handle: Handle) -> Self {
         Self { handle, http: reqwest::Client::new(), lab: None }
+    }
+
+    /// Everything that exists in the lab's account, by kind: what an outsider sees, whatever the run says of itself.
+    ///
+    /// # Errors
+    /// When the lab does not answer.
+    pub async fn inventory(&self) -> Result<BTreeMap<String, Vec<String>>, EnvironmentError> {
+        let what = "the lab's inventory cannot be read";
+        let json = self.send(what, self.http.get(self.control("inventory"))).await?;
+        let inventory: Inventory = serde_json::from_str(&json).map_err(|error| EnvironmentError::new(what, error))?;
+        Ok(inventory.by_type())
     }
 
     fn control(&self, path: &str) -> String {
@@ -107,6 +125,7 @@ impl Environment for Embedded {
             load_balancer: seconds(10),
             target_health: seconds(10),
             coredns_reload: seconds(2),
+            name: seconds(2),
             pod: seconds(10),
             deletion: seconds(10),
         }

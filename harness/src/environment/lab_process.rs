@@ -6,6 +6,7 @@ use std::process::Stdio;
 use acrossk8s_mocks::lab::Lab;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
+use super::embedded::not_started;
 use super::{EmbeddedOptions, EnvironmentError, Handle};
 
 /// The argument that makes this program a lab process.
@@ -49,9 +50,7 @@ impl LabProcess {
         ready: impl FnOnce(&Handle),
         stop: impl Future<Output = ()>,
     ) -> Result<(), EnvironmentError> {
-        let lab = Lab::start(options.config())
-            .await
-            .map_err(|error| EnvironmentError::new("the embedded lab could not be started", error))?;
+        let lab = Lab::start(options.config()).await.map_err(not_started)?;
         ready(&Handle::Embedded {
             aws_url: lab.aws_url(),
             control_url: lab.control_url(),

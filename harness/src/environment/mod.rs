@@ -71,6 +71,8 @@ pub struct Patience {
     pub target_health: Duration,
     /// CoreDNS's reload on every replica, from the edit of its ConfigMap.
     pub coredns_reload: Duration,
+    /// A new name until every CoreDNS replica knows it.
+    pub name: Duration,
     /// A pod from its creation to Ready.
     pub pod: Duration,
     /// Something deleted until it is gone.

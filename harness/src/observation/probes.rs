@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream;
-use hickory_proto::op::{Message, MessageType, OpCode, Query};
-use hickory_proto::rr::{Name, RData, RecordType};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Observation, Probe, ProbeRequest, ProbeResult};
-use crate::procedure::{World, exec, load_balancers, nginx};
+use crate::procedure::{World, dns as coredns, exec, nginx};
 use crate::topology::ClusterIndex;
 
 /// Ports between clusters beside nginx's: PD, TiKV and TiDB.
@@ -24,9 +21,6 @@ pub const TIDB_PORTS: [u16; 6] = [2379, 2380, 4000, 10080, 20160, 20180];
 
 /// How many probes are under way at once: enough to be quick, few enough not to be what slows a cluster down.
 const AT_ONCE: usize = 16;
-
-/// An answer that has not come by then will not come: CoreDNS itself gives up on an upstream after two seconds.
-const DNS_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Probes every direction.
 pub(super) async fn probe(world: &Arc<World>, seen: &Observation) -> Vec<Probe> {
@@ -66,7 +60,7 @@ fn plan(world: &World, seen: &Observation, from: ClusterIndex, to: ClusterIndex,
 async fn run(world: &World, planned: Planned) -> Probe {
     let began = Instant::now();
     let result = match &planned.request {
-        ProbeRequest::Dns { server, name } => dns(world, planned.from, server, name).await,
+        ProbeRequest::Dns { server, name } => coredns::ask(world, planned.from, server, name).await,
         ProbeRequest::Tcp { address, port } => tcp(world, planned.from, *address, *port).await,
         ProbeRequest::Http { .. } => return nginx::http_probe(world, planned.from, planned.to).await,
     };
@@ -75,14 +69,10 @@ async fn run(world: &World, planned: Planned) -> Probe {
     Probe { from: planned.from.0, to: planned.to.0, request: planned.request, result, millis }
 }
 
-async fn pods(world: &World, index: ClusterIndex, namespace: &str) -> Result<Api<Pod>, String> {
-    let client = world.kubernetes(index).await.map_err(|failure| failure.to_string())?;
-    Ok(Api::namespaced(client, namespace))
-}
-
 /// Opens a TCP connection from the nginx pod, past DNS. A refusal shows that packets pass both ways.
 async fn tcp(world: &World, from: ClusterIndex, address: Ipv4Addr, port: u16) -> Result<ProbeResult, String> {
-    let pods = pods(world, from, &world.cluster(from).namespace).await?;
+    let client = world.kubernetes(from).await.map_err(|failure| failure.to_string())?;
+    let pods: Api<Pod> = Api::namespaced(client, &world.cluster(from).namespace);
     // curl's telnet is the only client for a bare connection in the nginx image; it ends when its input does.
     let url = format!("telnet://{address}:{port}");
     let command = ["curl", "-sS", "--connect-timeout", "5", "--max-time", "5", &url].map(str::to_owned);
@@ -96,56 +86,4 @@ async fn tcp(world: &World, from: ClusterIndex, address: Ipv4Addr, port: u16) ->
         }
         _ => nginx::curl_failure(&output),
     })
-}
-
-/// Asks one CoreDNS pod over TCP, through the API server's port forwarding.
-async fn dns(world: &World, from: ClusterIndex, server: &str, name: &str) -> Result<ProbeResult, String> {
-    let pods = pods(world, from, load_balancers::NAMESPACE).await?;
-    let mut forwarder = pods.portforward(server, &[53]).await.map_err(|error| error.to_string())?;
-    let mut stream = forwarder.take_stream(53).ok_or("the API forwarded no stream")?;
-    let name = Name::from_ascii(name).map_err(|error| error.to_string())?;
-    let mut query = Message::new(rand::random(), MessageType::Query, OpCode::Query);
-    query.metadata.recursion_desired = true;
-    query.add_query(Query::query(name, RecordType::A));
-    let query = query.to_vec().map_err(|error| error.to_string())?;
-    let exchange = async {
-        let length = u16::try_from(query.len()).map_err(std::io::Error::other)?;
-        stream.write_all(&length.to_be_bytes()).await?;
-        stream.write_all(&query).await?;
-        stream.flush().await?;
-        let mut answer = vec![0; usize::from(stream.read_u16().await?)];
-        stream.read_exact(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = match tokio::time::timeout(DNS_DEADLINE, exchange).await {
-        Ok(answer) => answer.map_err(|error| error.to_string())?,
-        Err(_) => return Ok(ProbeResult::TimedOut),
-    };
-    drop(stream);
-    forwarder.abort();
-    let answer = Message::from_vec(&answer).map_err(|error| error.to_string())?;
-    let mut addresses: Vec<Ipv4Addr> = answer
-        .answers
-        .iter()
-        .filter_map(|record| match record.data {
-            RData::A(address) => Some(address.0),
-            _ => None,
-        })
-        .collect();
-    addresses.sort_unstable();
-    Ok(ProbeResult::Dns { code: code(answer.metadata.response_code).to_owned(), addresses })
-}
-
-/// The usual names of DNS response codes.
-fn code(code: hickory_proto::op::ResponseCode) -> &'static str {
-    use hickory_proto::op::ResponseCode as Code;
-    match code {
-        Code::NoError => "NOERROR",
-        Code::NXDomain => "NXDOMAIN",
-        Code::ServFail => "SERVFAIL",
-        Code::Refused => "REFUSED",
-        Code::FormErr => "FORMERR",
-        Code::NotImp => "NOTIMP",
-        _ => "OTHER",
-    }
 }

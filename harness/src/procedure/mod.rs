@@ -7,6 +7,7 @@
 mod cluster_config;
 mod clusters;
 pub(crate) mod coredns;
+pub(crate) mod dns;
 pub(crate) mod exec;
 mod failure;
 pub(crate) mod load_balancers;

@@ -11,7 +11,7 @@ use super::clusters::cluster_of;
 use super::exec::{Output, exec};
 use super::routes::direction_of;
 use super::steps::{Each, Phase, Scope, Step};
-use super::{World, kube_failure, manifest};
+use super::{World, coredns, dns, kube_failure, manifest};
 use crate::engine::{Condition, Done, Failure, TaskContext};
 use crate::observation::{Probe, ProbeRequest, ProbeResult};
 use crate::topology::{Cluster, ClusterIndex};
@@ -57,6 +57,21 @@ pub static DEPLOY: Step = Step {
     calls: &["kubernetes:apply pods", "kubernetes:apply services"],
     gap: None,
     run: |context, scope| Box::pin(deploy(context, scope)),
+};
+
+/// The name of the pod.
+pub static AWAIT_NAME: Step = Step {
+    id: "await-nginx-name",
+    title: "Wait until every CoreDNS pod of the cluster knows the name of its nginx",
+    heading: HEADING,
+    clauses: &["C3.4"],
+    phase: Phase::Apply,
+    each: Each::Cluster,
+    needs: |_, scope| vec![("deploy-nginx", scope)],
+    commands: |_, _| Vec::new(),
+    calls: &["kubernetes:list pods", "kubernetes:portforward pods"],
+    gap: Some("the document checks at once; who asks too early gets a denial that CoreDNS then keeps"),
+    run: |context, scope| Box::pin(await_name(context, scope)),
 };
 
 /// `kubectl exec sample-nginx -- curl`.
@@ -144,6 +159,30 @@ async fn deploy(context: TaskContext<World>, scope: Scope) -> Result<Done, Failu
         })
         .await?;
     Ok(if made { Done::changed() } else { Done::unchanged() })
+}
+
+async fn await_name(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure> {
+    let world = context.world();
+    let index = cluster_of(scope)?;
+    let cluster = world.cluster(index);
+    let name = name_of(cluster);
+    let patience = world.patience();
+    let what = format!("every CoreDNS pod of {} to know {name}", cluster.name);
+    context
+        .wait_for(&what, patience.name, patience.poll, || async {
+            for pod in coredns::coredns_pods(world, index).await? {
+                let pod = pod.metadata.name.unwrap_or_default();
+                match dns::ask(world, index, &pod, &name).await {
+                    Ok(ProbeResult::Dns { addresses, .. }) if !addresses.is_empty() => {}
+                    Ok(ProbeResult::Dns { code, .. }) => return Ok(Condition::NotYet(format!("{pod} answers {code}"))),
+                    Ok(_) => return Ok(Condition::NotYet(format!("{pod} does not answer"))),
+                    Err(why) => return Ok(Condition::NotYet(format!("{pod} cannot be asked: {why}"))),
+                }
+            }
+            Ok(Condition::Ready(()))
+        })
+        .await?;
+    Ok(Done::unchanged())
 }
 
 /// Whether a pod's Ready condition is true.

@@ -138,6 +138,7 @@ pub static STEPS: &[&Step] = &[
     &coredns::AWAIT_RELOAD,
     &nginx::WRITE_MANIFEST,
     &nginx::DEPLOY,
+    &nginx::AWAIT_NAME,
     &nginx::CHECK,
     &nginx::DELETE,
 ];

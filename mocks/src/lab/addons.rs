@@ -1,23 +1,32 @@
-//! What EKS and eksctl put into kube-system.
-//!
-//! Source: eksctl's default add-on manifests, the same for all Kubernetes versions in what is shown here.
+//! What EKS installs on a cluster: the add-ons vpc-cni, kube-proxy and coredns, as eksctl's own manifests have them.
 
-use ipnet::Ipv4Net;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::kubernetes::cluster::cluster_dns;
-use crate::workloads::COREDNS_IMAGE;
-use crate::workloads::coredns::VERSION;
+use super::LabError;
+use crate::workloads::{COREDNS_IMAGE, Container, ExecIo, Images, Program};
 
-const NAMESPACE: &str = "kube-system";
+/// The Deployment and the ConfigMap of CoreDNS.
+pub(super) const COREDNS: &str = "coredns";
+/// The Service of CoreDNS.
+pub(super) const KUBE_DNS: &str = "kube-dns";
 
-/// The Corefile of EKS's add-on. It has no `ttl` in `kubernetes`, so records live five seconds.
-const COREFILE: &str = ".:53 {
+const CNI_IMAGE: &str = "eks/amazon-k8s-cni";
+const PROXY_IMAGE: &str = "eks/kube-proxy";
+
+/// The Corefile that EKS installs, byte for byte.
+///
+/// Source: eksctl, `pkg/addons/default/assets/coredns-*.json`, the same for all versions.
+pub const COREFILE: &str = "\
+.:53 {
     errors
     health {
         lameduck 5s
@@ -36,79 +45,147 @@ const COREFILE: &str = ".:53 {
 }
 ";
 
-/// Installs the add-ons.
-pub(super) async fn install(client: &Client, service_cidr: Ipv4Net) -> kube::Result<()> {
-    create::<DaemonSet>(
-        client,
-        daemon_set(
-            "aws-node",
-            "eks/amazon-k8s-cni",
-            json!([
-                { "name": "AWS_VPC_K8S_CNI_EXTERNALSNAT", "value": "false" },
-            ]),
-        ),
-    )
-    .await?;
-    create::<DaemonSet>(client, daemon_set("kube-proxy", "eks/kube-proxy", json!([]))).await?;
-    create::<ConfigMap>(client, json!({
-        "metadata": { "name": "coredns", "labels": { "eks.amazonaws.com/component": "coredns", "k8s-app": "kube-dns" } },
-        "data": { "Corefile": COREFILE },
-    }))
-    .await?;
-    create::<Service>(
-        client,
-        json!({
-            "metadata": {
-                "name": "kube-dns",
-                "labels": {
-                    "eks.amazonaws.com/component": "kube-dns",
-                    "k8s-app": "kube-dns",
-                    "kubernetes.io/cluster-service": "true",
-                    "kubernetes.io/name": "CoreDNS",
-                },
-            },
-            "spec": {
-                "selector": { "k8s-app": "kube-dns" },
-                "clusterIP": cluster_dns(service_cidr).to_string(),
-                "ports": [
-                    { "name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53 },
-                    { "name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53 },
-                    { "name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153 },
-                ],
-            },
-        }),
-    )
-    .await?;
-    create::<Deployment>(client, coredns()).await
+/// Adds the programs of `aws-node` and `kube-proxy` where they are missing. What those do is done by the node agents and
+/// the controllers: their pods only run.
+pub(super) fn add_images(images: &mut Images) {
+    for image in [CNI_IMAGE, PROXY_IMAGE] {
+        if images.resolve(image).is_none() {
+            images.insert(image, Arc::new(Idle));
+        }
+    }
 }
 
-async fn create<K>(client: &Client, mut manifest: Value) -> kube::Result<()>
+/// A program that is ready and does nothing.
+struct Idle;
+
+#[async_trait]
+impl Program for Idle {
+    async fn run(&self, container: Container) -> i32 {
+        container.ready.send_replace(true);
+        container.stop.cancelled().await;
+        0
+    }
+
+    async fn exec(&self, _: Container, command: Vec<String>, io: ExecIo) -> i32 {
+        let name = command.first().map(String::as_str).unwrap_or_default();
+        // The one who asked may be gone.
+        let _ = io.stderr.send(format!("exec: \"{name}\": executable file not found in $PATH\n").into()).await;
+        127
+    }
+}
+
+/// Installs the add-ons.
+pub(super) async fn apply(client: &Client, cluster_dns: Ipv4Addr) -> Result<(), LabError> {
+    tokio::try_join!(
+        create::<ConfigMap>(client, config_map()),
+        create::<Service>(client, service(cluster_dns)),
+        create::<DaemonSet>(client, cni()),
+        create::<DaemonSet>(client, proxy()),
+        create::<ServiceAccount>(client, account("aws-node")),
+        create::<ServiceAccount>(client, account("kube-proxy")),
+        create::<ServiceAccount>(client, account(COREDNS)),
+    )?;
+    create::<Deployment>(client, deployment()).await
+}
+
+async fn create<K>(client: &Client, manifest: Value) -> Result<(), LabError>
 where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone
         + std::fmt::Debug
         + serde::Serialize
         + DeserializeOwned,
 {
-    manifest["metadata"]["namespace"] = json!(NAMESPACE);
-    let object: K = serde_json::from_value(manifest).map_err(kube::Error::SerdeError)?;
-    let api: Api<K> = Api::namespaced(client.clone(), NAMESPACE);
-    api.create(&PostParams::default(), &object).await.map(drop)
+    let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let failed = |source| LabError::Kubernetes { what: format!("{} {name} cannot be created", K::kind(&())), source };
+    let object: K = serde_json::from_value(manifest.clone()).map_err(|error| failed(kube::Error::SerdeError(error)))?;
+    let api: Api<K> = Api::namespaced(client.clone(), "kube-system");
+    api.create(&PostParams::default(), &object).await.map(drop).map_err(failed)
 }
 
-/// A DaemonSet that stands for what runs on each node outside of pods here: its environment is read, its pods do not run.
-fn daemon_set(name: &str, image: &str, env: Value) -> Value {
-    let labels = json!({ "k8s-app": name });
+fn account(name: &str) -> Value {
+    json!({ "metadata": { "name": name, "namespace": "kube-system" } })
+}
+
+fn dns_labels() -> Value {
+    json!({ "eks.amazonaws.com/component": COREDNS, "k8s-app": KUBE_DNS })
+}
+
+fn config_map() -> Value {
     json!({
-        "metadata": { "name": name, "labels": labels },
+        "metadata": { "name": COREDNS, "namespace": "kube-system", "labels": dns_labels() },
+        "data": { "Corefile": COREFILE },
+    })
+}
+
+fn service(cluster_dns: Ipv4Addr) -> Value {
+    let port = |name: &str, port: u16, protocol: &str| json!({ "name": name, "port": port, "targetPort": port, "protocol": protocol });
+    let mut labels = dns_labels();
+    labels["kubernetes.io/cluster-service"] = "true".into();
+    labels["kubernetes.io/name"] = "CoreDNS".into();
+    json!({
+        "metadata": {
+            "name": KUBE_DNS,
+            "namespace": "kube-system",
+            "labels": labels,
+            "annotations": { "prometheus.io/port": "9153", "prometheus.io/scrape": "true" },
+        },
         "spec": {
-            "selector": { "matchLabels": labels },
+            "clusterIP": cluster_dns.to_string(),
+            "selector": { "k8s-app": KUBE_DNS },
+            "ports": [port("dns", 53, "UDP"), port("dns-tcp", 53, "TCP"), port("metrics", 9153, "TCP")],
+        },
+    })
+}
+
+fn deployment() -> Value {
+    let port =
+        |name: &str, port: u16, protocol: &str| json!({ "name": name, "containerPort": port, "protocol": protocol });
+    json!({
+        "metadata": { "name": COREDNS, "namespace": "kube-system", "labels": dns_labels() },
+        "spec": {
+            "replicas": 2,
+            "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 1 } },
+            "selector": { "matchLabels": dns_labels() },
             "template": {
-                "metadata": { "labels": labels },
+                "metadata": { "labels": dns_labels() },
+                "spec": {
+                    "serviceAccountName": COREDNS,
+                    "priorityClassName": "system-cluster-critical",
+                    "dnsPolicy": "Default",
+                    "tolerations": [
+                        { "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" },
+                        { "key": "CriticalAddonsOnly", "operator": "Exists" },
+                    ],
+                    "containers": [{
+                        "name": COREDNS,
+                        "image": format!("{COREDNS_IMAGE}:v{}", crate::workloads::coredns::VERSION),
+                        "args": ["-conf", "/etc/coredns/Corefile"],
+                        "ports": [port("dns", 53, "UDP"), port("dns-tcp", 53, "TCP"), port("metrics", 9153, "TCP")],
+                        "volumeMounts": [{ "name": "config-volume", "mountPath": "/etc/coredns", "readOnly": true }],
+                    }],
+                    "volumes": [{
+                        "name": "config-volume",
+                        "configMap": { "name": COREDNS, "items": [{ "key": "Corefile", "path": "Corefile" }] },
+                    }],
+                },
+            },
+        },
+    })
+}
+
+fn daemon_set(name: &str, image: &str, env: &Value) -> Value {
+    json!({
+        "metadata": { "name": name, "namespace": "kube-system", "labels": { "k8s-app": name } },
+        "spec": {
+            "selector": { "matchLabels": { "k8s-app": name } },
+            "template": {
+                "metadata": { "labels": { "k8s-app": name } },
                 "spec": {
                     "hostNetwork": true,
-                    // No node has this label: the agent of each node does the work itself.
-                    "nodeSelector": { "acrossk8s/runs-agents-as-pods": "true" },
+                    "serviceAccountName": name,
+                    "priorityClassName": "system-node-critical",
+                    "tolerations": [{ "operator": "Exists" }],
                     "containers": [{ "name": name, "image": image, "env": env }],
                 },
             },
@@ -116,36 +193,18 @@ fn daemon_set(name: &str, image: &str, env: Value) -> Value {
     })
 }
 
-fn coredns() -> Value {
-    let labels = json!({ "eks.amazonaws.com/component": "coredns", "k8s-app": "kube-dns" });
-    json!({
-        "metadata": { "name": "coredns", "labels": labels },
-        "spec": {
-            "replicas": 2,
-            "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 1 } },
-            "selector": { "matchLabels": labels },
-            "template": {
-                "metadata": { "labels": labels },
-                "spec": {
-                    "dnsPolicy": "Default",
-                    "tolerations": [{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }],
-                    "containers": [{
-                        "name": "coredns",
-                        "image": format!("{COREDNS_IMAGE}:v{VERSION}"),
-                        "args": ["-conf", "/etc/coredns/Corefile"],
-                        "ports": [
-                            { "name": "dns", "containerPort": 53, "protocol": "UDP" },
-                            { "name": "dns-tcp", "containerPort": 53, "protocol": "TCP" },
-                            { "name": "metrics", "containerPort": 9153, "protocol": "TCP" },
-                        ],
-                        "volumeMounts": [{ "name": "config-volume", "mountPath": "/etc/coredns", "readOnly": true }],
-                    }],
-                    "volumes": [{
-                        "name": "config-volume",
-                        "configMap": { "name": "coredns", "items": [{ "key": "Corefile", "path": "Corefile" }] },
-                    }],
-                },
-            },
-        },
-    })
+fn cni() -> Value {
+    daemon_set(
+        "aws-node",
+        &format!("{CNI_IMAGE}:v1.20.4"),
+        &json!([
+            { "name": "AWS_VPC_K8S_CNI_EXTERNALSNAT", "value": "false" },
+            { "name": "AWS_VPC_K8S_CNI_RANDOMIZESNAT", "value": "prng" },
+            { "name": "AWS_VPC_ENI_MTU", "value": "9001" },
+        ]),
+    )
+}
+
+fn proxy() -> Value {
+    daemon_set("kube-proxy", &format!("{PROXY_IMAGE}:v1.34.0"), &json!([]))
 }

@@ -1,29 +1,27 @@
-//! The cluster provisioner over HTTP: what `eksctl` is to a real account.
-//!
-//! | request | answer |
-//! |---|---|
-//! | `POST /eksctl/create` with a `ClusterConfig` | the cluster, when it is up |
-//! | `DELETE /eksctl/clusters/REGION/NAME` | when it is gone |
-//! | `GET /eksctl/clusters` | names and regions |
-//! | `GET /kubeconfig` | a context for each cluster |
-//! | `GET /inventory` | everything that exists in the account |
-//! | `POST /shutdown` | the lab ends |
-//!
-//! Errors are JSON: `{"error": "…"}`.
+//! The control port.
 
-use std::sync::{Arc, Weak};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use http::StatusCode;
+use axum::serve::ListenerExt as _;
+use serde::Serialize;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use super::{Lab, LabError};
+use super::world::World;
+use super::{LabError, provision};
 
-pub(super) async fn serve(lab: Weak<Lab>, listener: tokio::net::TcpListener, stop: CancellationToken) {
+/// Answers on a port until the world closes.
+pub(super) async fn serve(world: &Arc<World>, listen: SocketAddr) -> Result<(), LabError> {
+    let failed = |source| LabError::Listen { address: listen, source };
+    let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    // The first and only time that it is set.
+    let _ = world.control_url.set(format!("http://{address}"));
     let router = Router::new()
         .route("/eksctl/create", post(create))
         .route("/eksctl/clusters", get(clusters))
@@ -31,72 +29,65 @@ pub(super) async fn serve(lab: Weak<Lab>, listener: tokio::net::TcpListener, sto
         .route("/kubeconfig", get(kubeconfig))
         .route("/inventory", get(inventory))
         .route("/shutdown", post(shutdown))
-        .with_state(lab);
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
-    if let Err(error) = served.await {
-        tracing::warn!(%error, "the cluster provisioner ended");
+        .fallback(unknown)
+        .with_state(Arc::clone(world));
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    let closing = world.closing.clone();
+    world.servers.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await {
+            tracing::warn!(%error, "the control port has ended");
+        }
+    });
+    Ok(())
+}
+
+impl IntoResponse for LabError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, json(&json!({ "error": self.to_string() }))).into_response()
     }
 }
 
-fn json_answer(status: StatusCode, body: String) -> Response {
-    (status, [("content-type", "application/json")], body).into_response()
-}
-
-fn refused(error: &LabError) -> Response {
-    let status = match error {
-        LabError::Config(_) => StatusCode::BAD_REQUEST,
-        LabError::Aws(error) => StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST),
-        LabError::Ending => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    json_answer(status, json!({ "error": error.to_string() }).to_string())
-}
-
-fn alive(lab: &Weak<Lab>) -> Result<Arc<Lab>, Response> {
-    lab.upgrade().ok_or_else(|| refused(&LabError::Ending))
-}
-
-/// What a client began goes on when the client goes: as with eksctl, a half-made cluster would be the worst outcome.
-async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Response> {
-    tokio::spawn(work).await.map_err(|error| {
-        json_answer(StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": error.to_string() }).to_string())
-    })
-}
-
-async fn create(State(lab): State<Weak<Lab>>, body: String) -> Result<Response, Response> {
-    let lab = alive(&lab)?;
-    match detached(async move { lab.create_cluster(&body).await }).await? {
-        Ok(()) => Ok(json_answer(StatusCode::OK, "{}".to_owned())),
-        Err(error) => Err(refused(&error)),
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
-async fn remove(
-    State(lab): State<Weak<Lab>>,
-    Path((region, name)): Path<(String, String)>,
-) -> Result<Response, Response> {
-    let lab = alive(&lab)?;
-    match detached(async move { lab.delete_cluster(&region, &name).await }).await? {
-        Ok(()) => Ok(json_answer(StatusCode::OK, "{}".to_owned())),
-        Err(error) => Err(refused(&error)),
-    }
+type Answer = Result<Response, LabError>;
+
+async fn create(State(world): State<Arc<World>>, config: String) -> Answer {
+    provision::create(&world, &config).await.map(|info| json(&info))
 }
 
-async fn clusters(State(lab): State<Weak<Lab>>) -> Result<Response, Response> {
-    let found = alive(&lab)?.clusters().await;
-    let found: Vec<_> = found.into_iter().map(|(name, region)| json!({ "name": name, "region": region })).collect();
-    Ok(json_answer(StatusCode::OK, json!(found).to_string()))
+async fn clusters(State(world): State<Arc<World>>) -> Response {
+    json(&world.infos())
 }
 
-async fn kubeconfig(State(lab): State<Weak<Lab>>) -> Result<Response, Response> {
-    Ok(json_answer(StatusCode::OK, alive(&lab)?.kubeconfig().await))
+async fn remove(State(world): State<Arc<World>>, Path((region, name)): Path<(String, String)>) -> Answer {
+    provision::delete(&world, &region, &name).await.map(|()| json(&json!({})))
 }
 
-async fn inventory(State(lab): State<Weak<Lab>>) -> Result<Response, Response> {
-    Ok(json_answer(StatusCode::OK, json!(alive(&lab)?.inventory()).to_string()))
+async fn kubeconfig(State(world): State<Arc<World>>) -> Answer {
+    let yaml = world.kubeconfig()?;
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml).into_response())
 }
 
-async fn shutdown(State(lab): State<Weak<Lab>>) -> Result<Response, Response> {
-    alive(&lab)?.ended.cancel();
-    Ok(json_answer(StatusCode::OK, "{}".to_owned()))
+async fn inventory(State(world): State<Arc<World>>) -> Response {
+    json(&world.inventory())
+}
+
+async fn shutdown(State(world): State<Arc<World>>) -> Response {
+    // Beside this answer, which the end of the port waits for.
+    tokio::spawn(async move { world.shutdown().await });
+    json(&json!({}))
+}
+
+async fn unknown() -> Response {
+    (StatusCode::NOT_FOUND, json(&json!({ "error": "there is nothing here" }))).into_response()
 }

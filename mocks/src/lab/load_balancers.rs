@@ -1,96 +1,170 @@
-//! The health checks of Network Load Balancers: real TCP connections from their addresses over the lab's network.
+//! Load balancers on the network: hosts at their interfaces, and health checks that really connect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use futures::future::join_all;
+use tokio::sync::Mutex;
 
-use crate::aws::Aws;
-use crate::aws::elbv2::{self, HealthCheck};
-use crate::clock::{Clock, SimTime};
-use crate::network::{Host, HostKind, HostSpec, Network};
+use super::hosts::Hosts;
+use crate::aws::elbv2::{self, Health, HealthCheck};
+use crate::aws::{Aws, State};
+use crate::clock::{Latencies, SimTime};
+use crate::kubernetes::cluster::Tasks;
+use crate::network::{Host, HostKind, HostSpec, Network as _};
 
-/// How long it is waited at the most for the account to change before it is looked whether time alone has brought
-/// something new to check, in emulated time: a load balancer becomes active without an operation.
-const LOOK: Duration = Duration::from_secs(15);
-
-/// How long a target may take to accept, in emulated time (ELBv2's default for TCP checks). The in-process network
-/// decides at once, so this only bounds one that does not.
+/// How long a health check waits for an answer (Network Load Balancer guide: ten seconds by default).
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Any region: health checks are read of the whole account.
-const ANYWHERE: &str = "us-east-1";
+/// Region of operations that look at all regions.
+const ANY_REGION: &str = "us-east-1";
 
-/// Checks every target again and again, the new ones at once.
-pub(super) async fn probe(aws: Arc<Aws>, network: Arc<dyn Network>, clock: Clock) {
-    let mut hosts: BTreeMap<(String, Ipv4Addr), Arc<dyn Host>> = BTreeMap::new();
-    let mut due: BTreeMap<(String, String), SimTime> = BTreeMap::new();
-    let mut changes = aws.changes();
+/// VPC and address of an interface.
+type Place = (String, Ipv4Addr);
+
+/// The hosts of all load balancers and the health checks that go out from them.
+pub(super) struct LoadBalancerHosts {
+    aws: Arc<Aws>,
+    hosts: Arc<Hosts>,
+    tasks: Tasks,
+    /// Locked while they are brought up to date.
+    state: Mutex<Present>,
+}
+
+#[derive(Default)]
+struct Present {
+    attached: BTreeMap<Place, Arc<dyn Host>>,
+    checks: BTreeMap<HealthCheck, Tasks>,
+}
+
+impl LoadBalancerHosts {
+    pub(super) fn new(aws: Arc<Aws>, hosts: Arc<Hosts>, tasks: Tasks) -> Arc<Self> {
+        Arc::new(Self { aws, hosts, tasks, state: Mutex::default() })
+    }
+
+    /// Attaches and detaches hosts and starts and stops checks, as the account says now. Returns when time alone will
+    /// change that.
+    pub(super) async fn update(&self) -> Option<SimTime> {
+        let mut present = self.state.lock().await;
+        let (places, checks, next) = self.aws.read(ANY_REGION, |state, context| {
+            (
+                places(state),
+                elbv2::health_checks(state, context.now, &context.latencies),
+                next_change(state, context.now, &context.latencies),
+            )
+        });
+        let wanted: BTreeSet<HealthCheck> = checks.into_iter().collect();
+        present.checks.retain(|check, task| {
+            let stays = wanted.contains(check);
+            if !stays {
+                task.cancel();
+            }
+            stays
+        });
+        let gone: Vec<Place> = present.attached.keys().filter(|place| !places.contains_key(*place)).cloned().collect();
+        for place in gone {
+            present.attached.remove(&place);
+            self.hosts.detach(&place.0, place.1).await;
+        }
+        for (place, name) in places {
+            if present.attached.contains_key(&place) {
+                continue;
+            }
+            let host = HostSpec { name, vpc: place.0.clone(), address: place.1, kind: HostKind::LoadBalancer };
+            match self.hosts.attach(host).await {
+                Ok(host) => drop(present.attached.insert(place, host)),
+                Err(error) => {
+                    tracing::warn!(address = %place.1, %error, "an interface of a load balancer is not connected")
+                }
+            }
+        }
+        for check in wanted {
+            let from = check.from.iter().find_map(|from| present.attached.get(&(check.vpc.clone(), *from))).cloned();
+            if let (false, Some(host)) = (present.checks.contains_key(&check), from) {
+                let group = self.tasks.child();
+                group.spawn(probe(Arc::clone(&self.aws), host, check.clone()));
+                present.checks.insert(check, group);
+            }
+        }
+        next
+    }
+
+    /// Detaches everything.
+    pub(super) async fn clear(&self) {
+        let mut present = self.state.lock().await;
+        std::mem::take(&mut present.checks).values().for_each(Tasks::cancel);
+        let attached = std::mem::take(&mut present.attached);
+        join_all(attached.keys().map(|(vpc, address)| self.hosts.detach(vpc, *address))).await;
+    }
+}
+
+/// Follows the account for ever.
+pub(super) async fn follow(load_balancers: Arc<LoadBalancerHosts>) {
+    let mut changes = load_balancers.aws.changes();
+    let clock = load_balancers.aws.clock().clone();
     loop {
         changes.borrow_and_update();
-        let checks = aws.read(ANYWHERE, |state, context| elbv2::health_checks(state, context.now, &context.latencies));
-        attach(&*network, &mut hosts, &checks).await;
-        let key = |check: &HealthCheck| (check.target_group.clone(), check.instance.clone());
-        let present: BTreeSet<_> = checks.iter().map(key).collect();
-        due.retain(|known, _| present.contains(known));
-        let now = clock.now();
-        let mut under_way = JoinSet::new();
-        for check in checks {
-            if due.get(&key(&check)).is_some_and(|at| now < *at) {
-                continue;
+        let next = load_balancers.update().await;
+        let time = async {
+            match next {
+                Some(next) => clock.sleep_until(next).await,
+                None => std::future::pending().await,
             }
-            due.insert(key(&check), now + check.interval);
-            let Some(host) = check.from.first().and_then(|from| hosts.get(&(check.vpc.clone(), *from))).cloned() else {
-                continue;
-            };
-            let clock = clock.clone();
-            under_way.spawn(async move {
-                let target = SocketAddrV4::new(check.address, check.port);
-                let ok = tokio::select! {
-                    answer = host.connect(target) => answer.is_ok(),
-                    () = clock.sleep(TIMEOUT) => false,
-                };
-                (check, ok)
-            });
-        }
-        while let Some(result) = under_way.join_next().await {
-            if let Ok((check, ok)) = result {
-                aws.with(ANYWHERE, |state, _| {
-                    elbv2::record_health_check(state, &check.target_group, &check.instance, ok);
-                });
-            }
-        }
-        let next = due.values().min().copied().unwrap_or(SimTime::MAX).min(clock.now() + LOOK);
+        };
         tokio::select! {
-            _ = changes.changed() => {}
-            () = clock.sleep_until(next) => {}
+            changed = changes.changed() => if changed.is_err() { return },
+            () = time => {}
         }
     }
 }
 
-/// Attaches the addresses of load balancers to the network, and detaches those of load balancers that are gone.
-async fn attach(
-    network: &dyn Network,
-    hosts: &mut BTreeMap<(String, Ipv4Addr), Arc<dyn Host>>,
-    checks: &[HealthCheck],
-) {
-    let wanted: BTreeSet<(String, Ipv4Addr)> =
-        checks.iter().flat_map(|check| check.from.iter().map(|from| (check.vpc.clone(), *from))).collect();
-    let gone: Vec<_> = hosts.keys().filter(|key| !wanted.contains(*key)).cloned().collect();
-    for key in gone {
-        hosts.remove(&key);
-        network.detach(&key.0, key.1).await;
+/// The interfaces of load balancers, with names for messages.
+fn places(state: &State) -> BTreeMap<Place, String> {
+    let mut places = BTreeMap::new();
+    for balancer in state.elbv2.load_balancers.values() {
+        for zone in &balancer.zones {
+            if let Some(address) = state.ec2.interfaces.get(&zone.interface).and_then(|it| it.addresses.first()) {
+                let name = format!("{}/{}", balancer.name, zone.availability_zone);
+                places.insert((balancer.vpc.clone(), *address), name);
+            }
+        }
     }
-    for (vpc, address) in wanted {
-        if hosts.contains_key(&(vpc.clone(), address)) {
-            continue;
-        }
-        let name = format!("load balancer {address}");
-        match network.attach(HostSpec { name, vpc: vpc.clone(), address, kind: HostKind::LoadBalancer }).await {
-            Ok(host) => drop(hosts.insert((vpc, address), host)),
-            Err(error) => tracing::debug!(%address, %error, "a load balancer is not attached"),
-        }
+    places
+}
+
+/// When the next load balancer becomes active.
+fn next_change(state: &State, now: SimTime, latencies: &Latencies) -> Option<SimTime> {
+    let active = state.elbv2.load_balancers.values().map(|it| it.created + latencies.load_balancer_provision);
+    active.filter(|at| *at > now).min()
+}
+
+/// Checks a target again and again: at once, and then at its interval.
+async fn probe(aws: Arc<Aws>, host: Arc<dyn Host>, check: HealthCheck) {
+    let clock = aws.clock().clone();
+    let mut due = clock.now();
+    loop {
+        let answered = tokio::select! {
+            answer = host.connect(SocketAddrV4::new(check.address, check.port)) => answer.is_ok(),
+            () = clock.sleep(TIMEOUT) => false,
+        };
+        record(&aws, &check, answered);
+        due = clock.now().max(due + check.interval);
+        clock.sleep_until(due).await;
+    }
+}
+
+/// Tells the account, unless that changes nothing: everybody looks again at an account that has changed.
+fn record(aws: &Aws, check: &HealthCheck, ok: bool) {
+    let says = if ok { Health::Healthy } else { Health::Unhealthy };
+    let nothing_new = aws.read(ANY_REGION, |state, _| {
+        let target = state.elbv2.target_groups.get(&check.target_group).and_then(|it| it.targets.get(&check.instance));
+        target.is_none_or(|target| target.health == says && target.streak == 0)
+    });
+    if !nothing_new {
+        aws.with(ANY_REGION, |state, _| {
+            elbv2::record_health_check(state, &check.target_group, &check.instance, ok);
+        });
     }
 }

@@ -1,278 +1,236 @@
-//! An embedded world: one AWS account, its clusters, and the network between them, on loopback ports.
+//! The lab: a whole embedded world in one process. Emulated AWS on one port, a control port where `eksctl` would be, an
+//! emulated network, and clusters that are made and deleted in it.
 //!
-//! A [`Lab`] serves two ports: the AWS APIs, and the cluster provisioner (`POST /eksctl/create` and so on, see
-//! `control`). Each cluster's Kubernetes API has a port of its own. Everything ends with the lab.
+//! ```no_run
+//! # async fn example() -> Result<(), acrossk8s_mocks::lab::LabError> {
+//! use acrossk8s_mocks::lab::{Lab, LabConfig};
+//!
+//! let lab = Lab::start(LabConfig::default()).await?;
+//! let cluster = lab.create_cluster("apiVersion: eksctl.io/v1alpha5 …").await?;
+//! println!("AWS_ENDPOINT_URL={} kubectl --server {}", lab.aws_url(), cluster.endpoint);
+//! lab.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod addons;
-mod cluster;
 mod control;
+mod error;
+mod hosts;
 mod inventory;
 mod kubeconfig;
 mod load_balancers;
+mod names;
+mod provision;
+mod world;
 
-use std::collections::BTreeMap;
-use std::io;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use serde::{Deserialize, Serialize};
 
-use self::cluster::LabCluster;
-use crate::aws::wire::server::Endpoint;
-use crate::aws::{Aws, AwsError};
+use crate::aws::Aws;
+use crate::aws::ec2::Quotas;
 use crate::clock::{Clock, Latencies};
-use crate::eksctl::{self, ClusterConfig, ConfigError};
-use crate::kubernetes::cluster::{ClusterError, Tasks};
-use crate::kubernetes::node::NodeError;
+use crate::kubernetes::cluster::Cluster;
 use crate::network::Network;
 use crate::network::model::Model;
 use crate::workloads::{Images, default_images};
 
-pub use inventory::Inventory;
+pub use error::LabError;
+pub use inventory::{Inventory, InventoryItem};
+use world::World;
 
-/// How to start a lab.
+/// Makes the network of a lab that obeys an account.
+pub type NetworkMaker = Arc<dyn Fn(Arc<Aws>) -> Arc<dyn Network> + Send + Sync>;
+
+/// What a lab is started with.
 #[derive(Clone)]
 pub struct LabConfig {
-    /// Where the AWS APIs listen; port 0 picks a free one.
-    pub aws_listen: SocketAddr,
-    /// How many seconds pass in the lab in each second of the machine's.
+    /// How fast its clock runs, unless `clock` is given: seconds that pass in the lab in each second of the machine's.
     pub clock_scale: f64,
-    /// How long AWS takes for what takes time.
+    /// A clock of the caller's, to be advanced by hand for example.
+    pub clock: Option<Clock>,
+    /// How long AWS takes.
     pub latencies: Latencies,
-    /// Programs by image.
+    /// Where AWS answers; port 0 picks a free one.
+    pub aws_listen: SocketAddr,
+    /// Where the lab is controlled; port 0 picks a free one.
+    pub control_listen: SocketAddr,
+    /// Programs by image. Those of `aws-node` and `kube-proxy` are added where they are missing.
     pub images: Images,
+    /// The network; the in-process model if none is given.
+    pub network: Option<NetworkMaker>,
+    /// How long the creation of a cluster waits for its nodes and CoreDNS, and its deletion for its load balancers, in the
+    /// machine's time. They take milliseconds; this is for when they never come.
+    pub patience: Duration,
 }
 
 impl Default for LabConfig {
     /// Free loopback ports, AWS without delay, everything else a thousand times as fast as it is.
     fn default() -> Self {
         Self {
-            aws_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             clock_scale: 1000.0,
+            clock: None,
             latencies: Latencies::INSTANT,
+            aws_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            control_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             images: default_images(),
+            network: None,
+            patience: Duration::from_secs(20),
         }
     }
 }
 
-/// Why a lab did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum LabError {
-    /// A port cannot be listened on.
-    #[error("{what} cannot listen on {address}: {error}")]
-    Listen {
-        /// What listens.
-        what: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The configuration of a cluster is refused.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// AWS refused.
-    #[error(transparent)]
-    Aws(#[from] AwsError),
-    /// A Kubernetes API refused.
-    #[error("{cluster}: {error}")]
-    Kubernetes {
-        /// The cluster.
-        cluster: String,
-        /// Why.
-        error: Box<kube::Error>,
-    },
-    /// A cluster did not start.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// A node, or the VPC's resolver, did not start.
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    /// Something did not come up in time.
-    #[error("{cluster} did not come up in {seconds} s: {last_seen}")]
-    Timeout {
-        /// The cluster.
-        cluster: String,
-        /// How long it was waited for.
-        seconds: u64,
-        /// What was seen last.
-        last_seen: String,
-    },
-    /// The lab is ending.
-    #[error("the lab is ending")]
-    Ending,
+impl fmt::Debug for LabConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LabConfig")
+            .field("clock_scale", &self.clock_scale)
+            .field("latencies", &self.latencies)
+            .field("aws_listen", &self.aws_listen)
+            .finish_non_exhaustive()
+    }
 }
 
-/// An embedded world.
-pub struct Lab {
-    aws: Arc<Aws>,
-    network: Arc<dyn Network>,
-    images: Images,
-    clock: Clock,
-    tasks: Tasks,
-    endpoint: Endpoint,
-    control: SocketAddr,
-    clusters: tokio::sync::Mutex<BTreeMap<(String, String), Arc<LabCluster>>>,
-    ended: CancellationToken,
+/// A cluster, as the one who made it needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterInfo {
+    /// Name.
+    pub name: String,
+    /// Region.
+    pub region: String,
+    /// URL of the Kubernetes API.
+    pub endpoint: String,
+    /// Name of its context: `acrossk8s@<name>.<region>.eksctl.io`.
+    pub context: String,
+    /// A kubeconfig with that context alone, in YAML.
+    pub kubeconfig: String,
 }
+
+/// A running lab. Everything in it ends with [`Lab::shutdown`] (which waits for it) or when this is dropped.
+pub struct Lab(Arc<World>);
 
 impl Lab {
-    /// Starts a lab.
+    /// Starts a lab without clusters.
     ///
     /// # Errors
-    /// [`LabError::Listen`] when a port cannot be had.
+    /// [`LabError::Listen`] when a port cannot be listened on.
     pub async fn start(config: LabConfig) -> Result<Arc<Self>, LabError> {
-        let clock = Clock::scaled(config.clock_scale);
-        let aws = Aws::new(clock.clone(), config.latencies);
+        let clock = config.clock.clone().unwrap_or_else(|| Clock::scaled(config.clock_scale));
+        let aws = Aws::new(clock, config.latencies);
+        let network = match &config.network {
+            Some(make) => make(Arc::clone(&aws)),
+            None => Model::new(Arc::clone(&aws) as Arc<dyn crate::network::FabricSource>),
+        };
         // A lab is not there to run into the limits of a new account.
         aws.with("us-east-1", |state, _| {
-            state.ec2.quotas.vpcs = 1000;
-            state.ec2.quotas.addresses = 1000;
+            state.ec2.quotas = Quotas { vpcs: 1000, addresses: 1000, internet_gateways: 1000, ..state.ec2.quotas };
         });
-        let listen = |what, address| move |error| LabError::Listen { what, address, error };
-        let endpoint = aws.serve(config.aws_listen).await.map_err(listen("the AWS endpoint", config.aws_listen))?;
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = tokio::net::TcpListener::bind(any).await.map_err(listen("the cluster provisioner", any))?;
-        let control = listener.local_addr().map_err(listen("the cluster provisioner", any))?;
-        let network: Arc<dyn Network> = Model::new(aws.clone());
-        let lab = Arc::new(Self {
-            tasks: Tasks::default(),
-            network,
-            images: config.images,
-            clock,
-            endpoint,
-            control,
-            clusters: tokio::sync::Mutex::default(),
-            ended: CancellationToken::new(),
-            aws,
-        });
-        lab.tasks.spawn(control::serve(Arc::downgrade(&lab), listener, lab.tasks.token().clone()));
-        lab.tasks.spawn(load_balancers::probe(lab.aws.clone(), lab.network.clone(), lab.clock.clone()));
-        Ok(lab)
+        let listen = config.aws_listen;
+        let endpoint = aws.serve(listen).await.map_err(|source| LabError::Listen { address: listen, source })?;
+        let world = World::new(aws, network, &config, endpoint);
+        control::serve(&world, config.control_listen).await?;
+        world.tasks.spawn(load_balancers::follow(Arc::clone(&world.load_balancers)));
+        Ok(Arc::new(Self(world)))
     }
 
-    /// URL of the AWS APIs.
+    /// URL of AWS, for `AWS_ENDPOINT_URL`.
     pub fn aws_url(&self) -> String {
-        self.endpoint.url()
+        self.0.aws_url.clone()
     }
 
-    /// URL of the cluster provisioner.
+    /// URL of the control port:
+    ///
+    /// | request | answer |
+    /// |---|---|
+    /// | `POST /eksctl/create`, a ClusterConfig in YAML | [`ClusterInfo`] |
+    /// | `GET /eksctl/clusters` | array of [`ClusterInfo`] |
+    /// | `DELETE /eksctl/clusters/{region}/{name}` | `{}` |
+    /// | `GET /kubeconfig` | kubeconfig of all clusters, YAML |
+    /// | `GET /inventory` | [`Inventory`] |
+    /// | `POST /shutdown` | `{}`, and the lab ends |
+    ///
+    /// Errors are `{"error": "…"}` with a status that fits.
     pub fn control_url(&self) -> String {
-        format!("http://{}", self.control)
+        self.0.control_url.get().cloned().unwrap_or_default()
     }
 
-    /// What carries the packets: `model` or `kernel`.
+    /// The network's kind: `model` or `kernel`.
     pub fn network_kind(&self) -> &'static str {
-        self.network.kind()
+        self.0.hosts.kind()
     }
 
     /// The account.
     pub fn aws(&self) -> &Arc<Aws> {
-        &self.aws
+        &self.0.aws
     }
 
     /// The network.
-    pub fn network(&self) -> &Arc<dyn Network> {
-        &self.network
+    pub fn network(&self) -> Arc<dyn Network> {
+        Arc::clone(&self.0.hosts) as Arc<dyn Network>
     }
 
     /// The clock.
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        self.0.aws.clock()
     }
 
-    /// `eksctl create cluster -f`: makes what eksctl makes and waits until nodes and CoreDNS are ready. When that fails,
-    /// nothing of the cluster remains.
+    /// `eksctl create cluster`: returns when nodes are ready and CoreDNS is available (without nodes, when the API
+    /// answers). What had been made when something fails is deleted again.
     ///
     /// # Errors
-    /// What eksctl, AWS or Kubernetes refuses; [`LabError::Timeout`] when the cluster does not come up.
-    pub async fn create_cluster(&self, yaml: &str) -> Result<(), LabError> {
-        let config = ClusterConfig::parse(yaml)?;
-        let (region, name) = (config.metadata.region.clone(), config.metadata.name.clone());
-        if self.tasks.token().is_cancelled() {
-            return Err(LabError::Ending);
-        }
-        let created = self.aws.with(&region, |state, context| eksctl::create_cluster(state, context, &config))?;
-        let started = LabCluster::start(self, &config, created).await;
-        let cluster = match started {
-            Ok(cluster) => Arc::new(cluster),
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = self.aws.with(&region, |state, context| eksctl::delete_cluster(state, context, &name));
-                return Err(error);
-            }
-        };
-        self.clusters.lock().await.insert((region.clone(), name.clone()), cluster.clone());
-        match cluster.ready().await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let _ = self.delete_cluster(&region, &name).await;
-                Err(error)
-            }
-        }
+    /// [`LabError`].
+    pub async fn create_cluster(&self, yaml: &str) -> Result<ClusterInfo, LabError> {
+        provision::create(&self.0, yaml).await
     }
 
-    /// `eksctl delete cluster --wait`: Services of type LoadBalancer first, then the cluster and its VPC. Can be called
-    /// again after an error.
+    /// `eksctl delete cluster --wait`: the Services of type LoadBalancer first. After an error it can be called again.
     ///
     /// # Errors
-    /// `ResourceNotFoundException` when there is nothing of that name; `DependencyViolation` when something that eksctl
-    /// does not know holds a part of it.
+    /// [`LabError::NotFound`]; [`LabError::Aws`] with `DependencyViolation` when something foreign holds a part of it.
     pub async fn delete_cluster(&self, region: &str, name: &str) -> Result<(), LabError> {
-        let key = (region.to_owned(), name.to_owned());
-        let cluster = self.clusters.lock().await.get(&key).cloned();
-        let known = self.aws.read(region, |state, _| {
-            state.eks.clusters.contains_key(&key)
-                || state.ec2.vpcs.values().any(|vpc| vpc.tags.get("alpha.eksctl.io/cluster-name") == Some(&key.1))
-        });
-        if cluster.is_none() && !known {
-            let message = format!("No cluster found for name: {name}.");
-            return Err(AwsError::with_status(404, "ResourceNotFoundException", message).into());
-        }
-        if let Some(cluster) = &cluster {
-            cluster.delete_load_balancers().await?;
-            cluster.stop().await;
-        }
-        self.aws.with(region, |state, context| eksctl::delete_cluster(state, context, name))?;
-        self.clusters.lock().await.remove(&key);
-        Ok(())
+        provision::delete(&self.0, region, name).await
     }
 
-    /// The kubeconfig with a context for each cluster.
-    pub async fn kubeconfig(&self) -> String {
-        let clusters = self.clusters.lock().await;
-        kubeconfig::of(clusters.iter().map(|((region, name), it)| (region.as_str(), name.as_str(), it.url())))
+    /// The clusters, by region and name.
+    pub fn clusters(&self) -> Vec<ClusterInfo> {
+        self.0.infos()
     }
 
-    /// Names and regions of the clusters.
-    pub async fn clusters(&self) -> Vec<(String, String)> {
-        self.clusters.lock().await.keys().map(|(region, name)| (name.clone(), region.clone())).collect()
+    /// A running cluster.
+    pub fn cluster(&self, region: &str, name: &str) -> Option<Arc<Cluster>> {
+        self.0.cluster(region, name)
     }
 
-    /// Everything that exists in the account.
+    /// A kubeconfig of all clusters, in YAML. Its current context is that of the cluster that was made last.
+    ///
+    /// # Errors
+    /// [`LabError::Kubeconfig`] when it cannot be written.
+    pub fn kubeconfig(&self) -> Result<String, LabError> {
+        self.0.kubeconfig()
+    }
+
+    /// Everything that exists in the account and on the network.
     pub fn inventory(&self) -> Inventory {
-        inventory::take(&self.aws)
+        self.0.inventory()
     }
 
-    /// Completes when the lab was told to end, by [`Lab::shutdown`] or over HTTP.
-    pub async fn ended(&self) {
-        self.ended.cancelled().await;
-    }
-
-    /// Ends everything, and waits until it has ended.
+    /// Ends everything and waits for it. Again has no effect.
     pub async fn shutdown(&self) {
-        self.ended.cancel();
-        let clusters = std::mem::take(&mut *self.clusters.lock().await);
-        for cluster in clusters.into_values() {
-            cluster.stop().await;
-        }
-        self.tasks.shutdown().await;
+        self.0.shutdown().await;
+    }
+
+    /// Waits until the lab has ended, by [`Lab::shutdown`] or over the control port.
+    pub async fn ended(&self) {
+        self.0.ended.cancelled().await;
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.tasks.cancel();
+        self.0.abandon();
     }
 }
 

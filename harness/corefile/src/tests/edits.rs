@@ -101,6 +101,7 @@ fn a_nested_zone_is_refused() {
     ".:53\nerrors\n",
     "line 1: the server block has no braces, and takes in all that follows: put its directives in braces"
 )]
+#[case::open_quote(". {\n}\n\"", "a quote is open at the end of the file, and takes in all that follows: close it")]
 fn a_file_that_nothing_can_be_added_to_is_refused(#[case] text: &str, #[case] expected: &str) {
     assert_eq!(plan_edit(text, &[zone("ns-2", &[[10, 2, 0, 5]])]).unwrap_err().to_string(), expected);
 }

@@ -70,7 +70,7 @@ proptest! {
                 prop_assert_eq!(restored, Restored { text, exact: true });
             }
             Err(EditError::Braceless { .. }) => prop_assert!(before.blocks.iter().any(|block| !block.braced)),
-            Err(EditError::Unreadable(_)) => {}
+            Err(EditError::OpenEnd) => prop_assert!(text.contains('"')),
             Err(other) => prop_assert!(false, "{other}"),
         }
     }

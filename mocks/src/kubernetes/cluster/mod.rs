@@ -114,7 +114,6 @@ impl Cluster {
         let tasks = Tasks::default();
         let informers = Informers::start(&client, &tasks);
         let recorder = Recorder::start(client.clone(), &tasks);
-        informers.synced().await;
         let site = Arc::new(Site {
             cluster: spec.name.clone(),
             region: spec.region.clone(),
@@ -132,6 +131,7 @@ impl Cluster {
         });
         let mut cluster =
             Self { api, client, informers, nodes: Vec::new(), network: Arc::clone(&on.network), tasks, spec };
+        cluster.informers.synced().await;
         for node in &cluster.spec.nodes {
             match NodeAgent::start(Arc::clone(&site), node.clone()).await {
                 Ok(agent) => {

@@ -46,12 +46,17 @@ impl Tasks {
         self.stop.cancel();
     }
 
+    /// Waits until all tasks have ended by themselves, those of groups made by [`Tasks::child`] included.
+    pub async fn wait(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
     /// Cancels the tasks and waits until all have ended, those of groups made by [`Tasks::child`] included. Called on a
     /// child, it waits for the whole family: only the root should.
     pub async fn shutdown(&self) {
         self.stop.cancel();
-        self.tracker.close();
-        self.tracker.wait().await;
+        self.wait().await;
     }
 }
 

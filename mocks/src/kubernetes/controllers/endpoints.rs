@@ -58,10 +58,8 @@ impl EndpointsController {
         wanted.sort_by_key(|(ports, _)| !existing.iter().any(|slice| slice_ports(slice) == *ports));
         for (ports, endpoints) in wanted {
             let position = existing.iter().position(|slice| slice_ports(slice) == ports);
-            let known = match position.or(if existing.is_empty() { None } else { Some(0) }) {
-                Some(index) => Some(existing.remove(index)),
-                None => None,
-            };
+            let reused = position.or((!existing.is_empty()).then_some(0));
+            let known = reused.map(|index| existing.remove(index));
             let slice = slice(service, &ports, endpoints);
             let written = match known {
                 Some(known) if same(&known, &slice) => continue,

@@ -24,15 +24,18 @@ pub struct Scheduler {
     recorder: Recorder,
     /// Pods reported as unschedulable, with what was said.
     reported: BTreeMap<Key, String>,
+    /// Uids of pods that were bound and that the watch has not brought back yet, with their nodes.
+    assumed: BTreeMap<String, String>,
 }
 
 impl Scheduler {
     /// A scheduler.
     pub fn new(client: Client, informers: Arc<Informers>, recorder: Recorder) -> Self {
-        Self { client, informers, recorder, reported: BTreeMap::new() }
+        Self { client, informers, recorder, reported: BTreeMap::new(), assumed: BTreeMap::new() }
     }
 
-    async fn bind(&self, pod: &Pod, node: &Node) -> Result<(), ReconcileError> {
+    /// Binds a pod. Returns whether it is bound now.
+    async fn bind(&self, pod: &Pod, node: &Node) -> Result<bool, ReconcileError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
         let name = pod.name_any();
         let binding = Binding {
@@ -48,9 +51,9 @@ impl Scheduler {
             api.create_subresource("binding", &name, &PostParams::default(), &binding).await;
         match answer {
             // Gone, being deleted, or bound by another scheduler: the watch will tell.
-            Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(()),
+            Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(false),
             Err(error) => Err(error.into()),
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
         }
     }
 
@@ -81,6 +84,13 @@ impl Reconcile for Scheduler {
         let mut all = self.informers.pods.list();
         self.reported.retain(|key, _| all.iter().any(|pod| key_of(pod.as_ref()) == *key));
         let nodes = self.informers.nodes.list();
+        let waits = |uid: &String| all.iter().any(|pod| pods::node(pod).is_none() && pod.uid().as_ref() == Some(uid));
+        self.assumed.retain(|uid, _| waits(uid));
+        for pod in &mut all {
+            if let Some(node) = pod.uid().and_then(|uid| self.assumed.get(&uid)) {
+                *pod = on_node(pod, node);
+            }
+        }
         for index in 0..all.len() {
             let pod = Arc::clone(&all[index]);
             let scheduler = pod.spec.as_ref().and_then(|spec| spec.scheduler_name.as_deref());
@@ -92,17 +102,23 @@ impl Reconcile for Scheduler {
             }
             match choose(&pod, &nodes, &all) {
                 Ok(node) => {
-                    self.bind(&pod, node).await?;
-                    // Counts for the pods that follow, although the watch has not brought it yet.
-                    let mut bound = pod.as_ref().clone();
-                    bound.spec.get_or_insert_default().node_name = Some(node.name_any());
-                    all[index] = Arc::new(bound);
+                    if self.bind(&pod, node).await? {
+                        self.assumed.insert(pod.uid().unwrap_or_default(), node.name_any());
+                    }
+                    all[index] = on_node(&pod, &node.name_any());
                 }
                 Err(message) => self.report(&pod, message).await?,
             }
         }
         Ok(())
     }
+}
+
+/// The pod as it is once it is bound.
+fn on_node(pod: &Pod, node: &str) -> Arc<Pod> {
+    let mut bound = pod.clone();
+    bound.spec.get_or_insert_default().node_name = Some(node.to_owned());
+    Arc::new(bound)
 }
 
 /// The best node for a pod, or why there is none, in the scheduler's words.

@@ -117,6 +117,8 @@ pub struct NodeAgent {
     spec: NodeSpec,
     host: Arc<dyn Host>,
     pods: Mutex<BTreeMap<Key, Running>>,
+    /// Uids of pods that have ended here and that the watch has not yet told the end of.
+    ended: Mutex<BTreeSet<String>>,
     /// Addresses of pods that were taken from the interface, attached or not.
     addresses: Mutex<BTreeSet<Ipv4Addr>>,
 }
@@ -149,8 +151,14 @@ impl NodeAgent {
             site.network.detach(&site.vpc, spec.address).await;
             return Err(NodeError::Register { node: spec.name, source });
         }
-        let agent =
-            Arc::new(Self { site: Arc::clone(&site), spec, host, pods: Mutex::default(), addresses: Mutex::default() });
+        let agent = Arc::new(Self {
+            site: Arc::clone(&site),
+            spec,
+            host,
+            pods: Mutex::default(),
+            ended: Mutex::default(),
+            addresses: Mutex::default(),
+        });
         site.tasks.spawn(Arc::clone(&agent).sync_pods());
         Ok(agent)
     }
@@ -173,22 +181,25 @@ impl NodeAgent {
         self.site.network.detach(&self.site.vpc, self.spec.address).await;
     }
 
-    /// Starts a worker for each pod that is bound here and tells the workers how their pods change.
+    /// Looks at the pods whenever one has changed, for ever.
     async fn sync_pods(self: Arc<Self>) {
         let mut changes = self.site.informers.pods.subscribe();
         loop {
             changes.borrow_and_update();
-            let all = self.site.informers.pods.list();
-            let mine: Vec<_> = all.into_iter().filter(|pod| pods::node(pod) == Some(&self.spec.name)).collect();
-            self.dispatch(&mine);
+            self.dispatch();
             if changes.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    fn dispatch(self: &Arc<Self>, mine: &[Arc<Pod>]) {
+    /// Tells the workers how their pods have changed, and starts one for each pod that is bound here and has none.
+    fn dispatch(self: &Arc<Self>) {
+        let mut mine = self.site.informers.pods.list();
+        mine.retain(|pod| pods::node(pod) == Some(&self.spec.name));
         let mut running = self.pods.lock();
+        let mut ended = self.ended.lock();
+        ended.retain(|uid| mine.iter().any(|pod| pod.uid().as_ref() == Some(uid)));
         for (key, pod) in running.iter() {
             let now =
                 mine.iter().find(|object| key_of(object.as_ref()) == *key && object.uid().as_ref() == Some(&pod.uid));
@@ -201,29 +212,25 @@ impl NodeAgent {
         }
         for pod in mine {
             let key = key_of(pod.as_ref());
-            // One of the same name may still be stopping here; its end looks again.
-            if running.contains_key(&key) || pods::is_finished(pod) {
+            // One of the same name may still be stopping here: its end looks again.
+            let uid = pod.uid().unwrap_or_default();
+            if running.contains_key(&key) || ended.contains(&uid) || pods::is_finished(&pod) {
                 continue;
             }
-            let (object, changes) = watch::channel(Some(Arc::clone(pod)));
-            let worker = Arc::new(pod::PodWorker::new(Arc::clone(self), Arc::clone(pod)));
-            let entry = Running { uid: pod.uid().unwrap_or_default(), object, worker: Arc::clone(&worker) };
+            let (object, changes) = watch::channel(Some(Arc::clone(&pod)));
+            let worker = Arc::new(pod::PodWorker::new(Arc::clone(self), Arc::clone(&pod)));
+            let entry = Running { uid, object, worker: Arc::clone(&worker) };
             running.insert(key, entry);
             self.site.tasks.spawn(worker.run(changes));
         }
     }
 
-    /// Forgets a pod whose worker has ended.
+    /// Forgets a pod whose worker has ended. One of the same name may begin.
     fn forget(self: &Arc<Self>, key: &Key) {
-        self.pods.lock().remove(key);
-        let all = self.site.informers.pods.list();
-        let mine: Vec<_> = all.into_iter().filter(|pod| pods::node(pod) == Some(&self.spec.name)).collect();
-        let waiting: Vec<_> = mine.into_iter().filter(|pod| key_of(pod.as_ref()) == *key).collect();
-        if !waiting.is_empty() {
-            let all = self.site.informers.pods.list();
-            let mine: Vec<_> = all.into_iter().filter(|pod| pods::node(pod) == Some(&self.spec.name)).collect();
-            self.dispatch(&mine);
+        if let Some(running) = self.pods.lock().remove(key) {
+            self.ended.lock().insert(running.uid);
         }
+        self.dispatch();
     }
 
     fn unassign(&self, address: Ipv4Addr) -> Result<(), AwsError> {

@@ -1,7 +1,6 @@
 //! One pod on a node, from its binding to its end.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -99,7 +98,8 @@ impl PodWorker {
     pub(super) async fn run(self: Arc<Self>, mut object: watch::Receiver<Option<Arc<Pod>>>) {
         let stop = self.site().tasks.token().child_token();
         let end = {
-            let mut publish = pin!(self.publish());
+            // Subscribed before anything can change.
+            let mut publish = pin!(self.publish(self.revision.subscribe()));
             let mut live = pin!(self.live(&stop));
             let end = tokio::select! {
                 end = ends(&mut object) => Some(end),
@@ -212,9 +212,8 @@ impl PodWorker {
     }
 
     /// Writes the status whenever it has changed, for as long as the pod exists.
-    async fn publish(&self) {
+    async fn publish(&self, mut changes: watch::Receiver<u64>) {
         let api: Api<Pod> = self.api();
-        let mut changes = self.revision.subscribe();
         let mut written = Value::Null;
         loop {
             if changes.changed().await.is_err() {
@@ -288,17 +287,15 @@ impl PodWorker {
 }
 
 /// Waits until the pod is to be deleted, or gone.
-fn ends(object: &mut watch::Receiver<Option<Arc<Pod>>>) -> impl Future<Output = End> + '_ {
-    async move {
-        let seen =
-            object.wait_for(|object| object.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())).await;
-        match seen.as_deref() {
-            Ok(Some(pod)) => {
-                let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
-                End::Delete { grace: u64::try_from(grace).unwrap_or(0) }
-            }
-            _ => End::Gone,
+async fn ends(object: &mut watch::Receiver<Option<Arc<Pod>>>) -> End {
+    let is_ending =
+        |object: &Option<Arc<Pod>>| object.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
+    match object.wait_for(is_ending).await.as_deref() {
+        Ok(Some(pod)) => {
+            let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
+            End::Delete { grace: u64::try_from(grace).unwrap_or(0) }
         }
+        _ => End::Gone,
     }
 }
 

@@ -60,3 +60,14 @@ fn zone(zone: &str) -> String {
     let zone = zone.trim_end_matches('.');
     if zone.is_empty() { ".".to_owned() } else { zone.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    #[rstest::rstest]
+    #[case("Cluster.Local.", "cluster.local")]
+    #[case("a", "a")]
+    #[case(".", ".")]
+    fn zones_are_compared_in_one_form(#[case] zone: &str, #[case] expected: &str) {
+        assert_eq!(super::zone(zone), expected);
+    }
+}
