@@ -33,22 +33,22 @@ pub struct Created {
 /// The URL of its Kubernetes API is told later, with [`eks::set_endpoint`].
 ///
 /// # Errors
-/// `InvalidParameterException` for the file of another region, or what it asks for that there is not; `ResourceInUseException`
-/// or `AlreadyExistsException` when a cluster of that name, or the stack of a former one, exists; what EC2 and EKS say, of
-/// quotas for one.
+/// `AlreadyExistsException` while anything of the stack of that name is left; `ResourceInUseException` for the name of a
+/// cluster that eksctl has not made; `InvalidParameterException` for the file of another region, or for what it asks for
+/// and there is not; what EC2 and EKS say, of quotas for one.
 pub fn create_cluster(state: &mut State, context: &Context, config: &ClusterConfig) -> Result<Created, AwsError> {
     let name = &config.metadata.name;
     if config.metadata.region != context.region {
         let message = format!("metadata.region is {}, not {}", config.metadata.region, context.region);
         return Err(AwsError::client("InvalidParameterException", message));
     }
-    if eks::find(state, context, name).is_ok() {
-        let message = format!("Cluster already exists with name: {name}");
-        return Err(AwsError::with_status(409, "ResourceInUseException", message));
-    }
     let stack = cluster_stack_name(name);
     if stack_exists(state, context, &stack) {
         return Err(AwsError::client("AlreadyExistsException", format!("Stack [{stack}] already exists")));
+    }
+    if eks::find(state, context, name).is_ok() {
+        let message = format!("Cluster already exists with name: {name}");
+        return Err(AwsError::with_status(409, "ResourceInUseException", message));
     }
     let created = build(state, context, config);
     if created.is_err() {

@@ -258,9 +258,24 @@ fn what_cannot_be_made_whole_leaves_nothing(#[case] from: &str, #[case] to: &str
 fn a_name_is_taken_once_in_a_region() {
     let site = Site::new(CONFIG);
     let before = site.aws.read(REGION, |state, _| counts(state));
-    assert_eq!(make(&site.aws, CONFIG).unwrap_err().code, "ResourceInUseException");
+    assert_eq!(make(&site.aws, CONFIG).unwrap_err().code, "AlreadyExistsException");
     assert_eq!(site.aws.read(REGION, |state, _| counts(state)), before, "the first one is as it was");
     make(&site.aws, &CONFIG.replace("us-west-2", "us-east-2")).unwrap();
+    // One that eksctl has not made is in the way, too, and is not touched.
+    site.aws.with(REGION, |state, context| {
+        let new = eks::NewCluster {
+            name: "tidb-2".to_owned(),
+            version: "1.34".to_owned(),
+            role_arn: "arn:aws:iam::123456789012:role/x".to_owned(),
+            subnets: site.created.subnets.clone(),
+            security_groups: Vec::new(),
+            service_cidr: None,
+            tags: Default::default(),
+        };
+        eks::create_cluster(state, context, new).unwrap();
+    });
+    assert_eq!(make(&site.aws, &CONFIG.replace("tidb-1", "tidb-2")).unwrap_err().code, "ResourceInUseException");
+    assert!(site.aws.read(REGION, |state, context| eks::find(state, context, "tidb-2").is_ok()));
 }
 
 proptest! {

@@ -182,7 +182,7 @@ fn security_groups_can_be_replaced_but_not_added_later() {
     assert_eq!(set(&arn, &default), "ok");
     site.aws.read(REGION, |state, _| {
         let zone = &state.elbv2.load_balancers[&arn].zones[0];
-        assert_eq!(state.ec2.interfaces[&zone.interface].groups, [default.clone()]);
+        assert_eq!(state.ec2.interfaces[&zone.interface].groups, std::slice::from_ref(&default));
     });
 }
 
