@@ -1,19 +1,18 @@
-//! `eksctl create cluster`: the cluster's stack, the stacks of its node groups, and the records of EKS.
+//! `eksctl create cluster`: the cluster's stack, its add-ons, and the stacks of its node groups.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-
-use acrossk8s_vpc::RulePeer;
 use ipnet::Ipv4Net;
 
-use super::config::{ClusterConfig, NodeGroup, Taint};
-use super::network::{self, Network};
-use super::{cluster_stack, delete_cluster, nodegroup_stack, stack_tags};
-use crate::aws::ec2::{NewInterface, SecurityGroupRule};
-use crate::aws::eks::{self, Addon, NewCluster, Nodegroup};
-use crate::aws::tags::Tags;
-use crate::aws::{AwsError, Context, State};
-use crate::kubernetes::node::private_domain;
+use super::config::{Addon, ClusterConfig};
+use super::delete::{delete_stacks, stack_exists};
+use super::network;
+use super::node_groups::{self, Node, Site};
+use super::security_groups::{self, Groups};
+use super::stack::{Stack, cluster_stack_name};
+use crate::aws::eks::{self, NewAddon, NewCluster, versions};
+use crate::aws::{ACCOUNT, AwsError, Context, State};
+
+/// Add-ons that a cluster gets unless the file says otherwise.
+const DEFAULT_ADDONS: [&str; 4] = ["coredns", "kube-proxy", "metrics-server", "vpc-cni"];
 
 /// A cluster that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,244 +21,98 @@ pub struct Created {
     pub vpc: String,
     /// All subnets, the public ones first.
     pub subnets: Vec<String>,
-    /// Nodes.
+    /// Nodes, in the order of the node groups in the file: unmanaged ones first.
     pub nodes: Vec<Node>,
     /// Service CIDR block.
     pub service_cidr: Ipv4Net,
 }
 
-/// A node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Name: `ip-10-1-2-3.<region>.compute.internal`, in us-east-1 `ip-10-1-2-3.ec2.internal`.
-    pub name: String,
-    /// Instance.
-    pub instance: String,
-    /// Primary interface.
-    pub interface: String,
-    /// Primary address.
-    pub address: Ipv4Addr,
-    /// Availability zone.
-    pub zone: String,
-    /// Instance type.
-    pub instance_type: String,
-    /// Node group.
-    pub nodegroup: String,
-    /// Whether EKS manages the node group.
-    pub managed: bool,
-    /// Labels that the node group asks for.
-    pub labels: BTreeMap<String, String>,
-    /// Taints that the node group asks for.
-    pub taints: Vec<Taint>,
-}
-
-/// Makes a cluster. When a part of it cannot be made, nothing of it remains.
+/// Makes a cluster in the region of the request. When a part of it cannot be made, nothing of it remains. (eksctl leaves a
+/// stack that was rolled back, to be deleted by hand.)
+///
+/// The URL of its Kubernetes API is told later, with [`eks::set_endpoint`].
 ///
 /// # Errors
-/// `AlreadyExistsException` when the stack of that name exists; what EC2 and EKS say.
+/// `AlreadyExistsException` while anything of the stack of that name is left; `ResourceInUseException` for the name of a
+/// cluster that eksctl has not made; `InvalidParameterException` for the file of another region, or for what it asks for
+/// and there is not; what EC2 and EKS say, of quotas for one.
 pub fn create_cluster(state: &mut State, context: &Context, config: &ClusterConfig) -> Result<Created, AwsError> {
     let name = &config.metadata.name;
-    let stack = cluster_stack(name);
-    let taken = |tags: &Tags| tags.get("aws:cloudformation:stack-name") == Some(&stack);
-    if state.ec2.vpcs.values().any(|vpc| vpc.region == context.region && taken(&vpc.tags)) {
+    if config.metadata.region != context.region {
+        let message = format!("metadata.region is {}, not {}", config.metadata.region, context.region);
+        return Err(AwsError::client("InvalidParameterException", message));
+    }
+    let stack = cluster_stack_name(name);
+    if stack_exists(state, context, &stack) {
         return Err(AwsError::client("AlreadyExistsException", format!("Stack [{stack}] already exists")));
+    }
+    if eks::find(state, context, name).is_ok() {
+        let message = format!("Cluster already exists with name: {name}");
+        return Err(AwsError::with_status(409, "ResourceInUseException", message));
     }
     let created = build(state, context, config);
     if created.is_err() {
-        // CloudFormation rolls back. What cannot be taken back would be an error of its own, and hide the first.
-        let _ = delete_cluster(state, context, name);
+        // Nothing else can hold on to it yet; and if it did, the first error is the one to tell.
+        let _ = delete_stacks(state, context, name);
     }
     created
 }
 
 fn build(state: &mut State, context: &Context, config: &ClusterConfig) -> Result<Created, AwsError> {
     let name = &config.metadata.name;
-    let stack = cluster_stack(name);
-    let network = network::create(state, context, config)?;
-    let group = |state: &mut State, logical_id: &str, description: &str| {
-        // CloudFormation makes up the name; what people call it is its `Name` tag.
-        let group_name = format!("{stack}-{logical_id}-{}", state.ids.hex(12).to_ascii_uppercase());
-        let tags = stack_tags(config, &stack, logical_id);
-        state.ec2.create_security_group(&mut state.ids, context, &network.vpc, &group_name, description, tags)
-    };
-    let control_plane =
-        group(state, "ControlPlaneSecurityGroup", "Communication between the control plane and worker nodegroups")?;
-    let shared = group(state, "ClusterSharedNodeSecurityGroup", "Communication between all nodes in the cluster")?;
-    let mut tags = config.metadata.tags.clone();
-    tags.insert("alpha.eksctl.io/cluster-name".to_owned(), name.clone());
-    tags.insert("alpha.eksctl.io/eksctl-version".to_owned(), super::VERSION.to_owned());
+    let stack = Stack::of_cluster(state, context, config);
+    let network = network::create(state, context, config, &stack)?;
+    let (control_plane, shared) = security_groups::create(state, context, &stack, &network.vpc)?;
     let new = NewCluster {
         name: name.clone(),
         version: config.metadata.version.clone(),
+        role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}-ServiceRole", stack.name),
         subnets: network.all(),
         security_groups: vec![control_plane.clone()],
-        service_cidr: config.service_cidr(),
-        tags,
+        service_cidr: Some(config.service_cidr()),
+        tags: stack.tags("ControlPlane"),
     };
-    let cluster_group = eks::create_cluster(state, context, new)?;
-    let all_from = |peer: &str| SecurityGroupRule::all(RulePeer::Group(peer.to_owned()));
-    let State { ids, ec2, .. } = state;
-    ec2.authorize(
-        ids,
-        context,
-        &shared,
-        vec![all_from(&shared).described("Allow nodes to communicate with each other (all ports)")],
-    )?;
-    ec2.authorize(
-        ids,
-        context,
-        &shared,
-        vec![
-            all_from(&cluster_group)
-                .described("Allow managed and unmanaged nodes to communicate with each other (all ports)"),
-        ],
-    )?;
-    ec2.authorize(
-        ids,
-        context,
-        &cluster_group,
-        vec![all_from(&shared).described("Allow unmanaged nodes to communicate with control plane (all ports)")],
-    )?;
-    for addon in ["coredns", "kube-proxy", "metrics-server", "vpc-cni"] {
-        let addon_record = Addon { version: "v1.0.0-eksbuild.1".to_owned(), created: context.now, tags: Tags::new() };
-        eks::create_addon(state, context, name, addon, addon_record)?;
-    }
-    let groups = Groups { control_plane, shared, cluster: cluster_group };
+    let cluster = eks::create_cluster(state, context, new)?;
+    let groups = Groups { control_plane, shared, cluster };
+    security_groups::connect(state, context, &groups)?;
+    create_addons(state, context, config)?;
+    let site = Site { config, network: &network, groups: &groups };
     let mut nodes = Vec::new();
     for (group, managed) in config.groups() {
-        nodes.extend(node_group(state, context, config, &network, &groups, group, managed)?);
+        nodes.extend(node_groups::create(state, context, &site, group, managed)?);
     }
     Ok(Created { subnets: network.all(), vpc: network.vpc, nodes, service_cidr: config.service_cidr() })
 }
 
-struct Groups {
-    control_plane: String,
-    shared: String,
-    cluster: String,
+fn create_addons(state: &mut State, context: &Context, config: &ClusterConfig) -> Result<(), AwsError> {
+    let asked = |name: &str| config.addons.iter().any(|addon| addon.name == name);
+    let defaults = DEFAULT_ADDONS.into_iter().filter(|name| !config.without_default_addons() && !asked(name));
+    let mut all: Vec<NewAddon> =
+        defaults.map(|name| NewAddon { name: name.to_owned(), ..NewAddon::default() }).collect();
+    all.extend(config.addons.iter().map(|addon| new_addon(addon, &config.metadata.version)));
+    for mut addon in all {
+        addon.tags.extend(config.metadata.tags.clone());
+        eks::create_addon(state, context, &config.metadata.name, addon)?;
+    }
+    Ok(())
 }
 
-/// The security groups that the nodes of a group really carry: unmanaged ones what is attached, the shared group and
-/// their own; managed ones what is attached and the cluster's, and never the shared group.
-fn node_group(
-    state: &mut State,
-    context: &Context,
-    config: &ClusterConfig,
-    network: &Network,
-    groups: &Groups,
-    group: &NodeGroup,
-    managed: bool,
-) -> Result<Vec<Node>, AwsError> {
-    let name = &config.metadata.name;
-    let stack = nodegroup_stack(name, &group.name);
-    let with = |choose: fn(&super::config::SecurityGroups) -> Option<bool>| {
-        group.security_groups.as_ref().and_then(choose).unwrap_or(true)
-    };
-    let mut carried = group.security_groups.as_ref().map(|it| it.attach_ids.clone()).unwrap_or_default();
-    let subnets: Vec<_> = if group.private_networking { &network.private } else { &network.public }
-        .iter()
-        .filter(|it| group.availability_zones.is_empty() || group.availability_zones.contains(&it.zone))
-        .cloned()
-        .collect();
-    if subnets.is_empty() {
-        let zones = group.availability_zones.join(", ");
-        let message = format!("node group {} is in no availability zone of the cluster: {zones}", group.name);
-        return Err(AwsError::client("InvalidParameterException", message));
-    }
-    if managed {
-        carried.push(groups.cluster.clone());
-        let record = Nodegroup {
-            instance_types: vec![group.instance_type.clone()],
-            desired: group.desired_capacity,
-            subnets: subnets.iter().map(|it| it.subnet.clone()).collect(),
-            created: context.now,
-            tags: config.metadata.tags.clone(),
-        };
-        eks::create_nodegroup(state, context, name, &group.name, record)?;
-    } else {
-        if with(|it| it.with_shared) {
-            carried.push(groups.shared.clone());
+/// eksctl completes a version such as `1.13.2` to a build.
+fn new_addon(addon: &Addon, kubernetes: &str) -> NewAddon {
+    let asked = addon.version.strip_prefix('v').unwrap_or(&addon.version);
+    let version = match asked {
+        "" | "default" | "latest" => None,
+        build if build.contains("-eksbuild.") => Some(format!("v{build}")),
+        short => {
+            let known = versions::addon(&addon.name, kubernetes);
+            let fits = |build: &String| build.starts_with(&format!("v{short}-"));
+            Some(known.filter(fits).unwrap_or_else(|| addon.version.clone()))
         }
-        if with(|it| it.with_local) {
-            carried.push(local_group(state, context, config, network, groups, &stack, &group.name)?);
-        }
-    }
-    let mut nodes = Vec::new();
-    for index in 0..group.desired_capacity as usize {
-        // An Auto Scaling group spreads its instances over its zones.
-        let at = &subnets[index % subnets.len()];
-        nodes.push(node(state, context, config, group, managed, at, &carried)?);
-    }
-    Ok(nodes)
-}
-
-/// The node group's own security group and its rules with the control plane's.
-fn local_group(
-    state: &mut State,
-    context: &Context,
-    config: &ClusterConfig,
-    network: &Network,
-    groups: &Groups,
-    stack: &str,
-    group: &str,
-) -> Result<String, AwsError> {
-    let name = &config.metadata.name;
-    let mut tags = stack_tags(config, stack, "SG");
-    tags.insert(format!("kubernetes.io/cluster/{name}"), "owned".to_owned());
-    let group_name = format!("{stack}-SG-{}", state.ids.hex(12).to_ascii_uppercase());
-    let description = format!("Communication between the control plane and worker nodes in group {group}");
-    let State { ids, ec2, .. } = state;
-    let local = ec2.create_security_group(ids, context, &network.vpc, &group_name, &description, tags)?;
-    let rule = |egress: bool, ports: (i32, i32), peer: &str| SecurityGroupRule {
-        egress,
-        protocol: "tcp".to_owned(),
-        from_port: ports.0,
-        to_port: ports.1,
-        ..SecurityGroupRule::all(RulePeer::Group(peer.to_owned()))
     };
-    let (https, ephemeral) = ((443, 443), (1025, 65535));
-    ec2.authorize(
-        ids,
-        context,
-        &local,
-        vec![rule(false, https, &groups.control_plane), rule(false, ephemeral, &groups.control_plane)],
-    )?;
-    ec2.authorize(ids, context, &groups.control_plane, vec![rule(false, https, &local)])?;
-    ec2.authorize(ids, context, &groups.control_plane, vec![rule(true, https, &local), rule(true, ephemeral, &local)])?;
-    Ok(local)
-}
-
-fn node(
-    state: &mut State,
-    context: &Context,
-    config: &ClusterConfig,
-    group: &NodeGroup,
-    managed: bool,
-    at: &network::ZoneSubnet,
-    carried: &[String],
-) -> Result<Node, AwsError> {
-    let name = &config.metadata.name;
-    let mut tags = config.metadata.tags.clone();
-    tags.extend([
-        ("Name".to_owned(), format!("{name}-{}-Node", group.name)),
-        ("alpha.eksctl.io/cluster-name".to_owned(), name.clone()),
-        ("alpha.eksctl.io/nodegroup-name".to_owned(), group.name.clone()),
-        (format!("kubernetes.io/cluster/{name}"), "owned".to_owned()),
-    ]);
-    let interface = NewInterface { tags: config.metadata.tags.clone(), ..NewInterface::new(&at.subnet, carried, "") };
-    let State { ids, ec2, .. } = state;
-    let instance = ec2.run_instance_with(ids, context, interface, &group.instance_type, tags)?;
-    let address = ec2.instance_address(context, &instance)?;
-    let interface = ec2.instances.get(&instance).map(|it| it.interface.clone()).unwrap_or_default();
-    Ok(Node {
-        name: format!("ip-{}.{}", address.to_string().replace('.', "-"), private_domain(&context.region)),
-        instance,
-        interface,
-        address,
-        zone: at.zone.clone(),
-        instance_type: group.instance_type.clone(),
-        nodegroup: group.name.clone(),
-        managed,
-        labels: group.labels.clone(),
-        taints: group.taints(),
-    })
+    NewAddon {
+        name: addon.name.clone(),
+        version,
+        configuration: addon.configuration_values.clone(),
+        tags: addon.tags.clone(),
+    }
 }

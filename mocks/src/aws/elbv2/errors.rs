@@ -17,3 +17,7 @@ pub(super) fn listener_not_found(arn: &str) -> AwsError {
 pub(super) fn validation(message: impl Into<String>) -> AwsError {
     AwsError::client("ValidationError", message)
 }
+
+pub(super) fn invalid_configuration(message: impl Into<String>) -> AwsError {
+    AwsError::client("InvalidConfigurationRequest", message)
+}

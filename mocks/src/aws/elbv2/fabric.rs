@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use acrossk8s_vpc as vpc;
 
 use crate::aws::State;
+use crate::aws::elbv2::health::receiver;
 use crate::aws::elbv2::state::*;
 use crate::clock::{Latencies, SimTime};
 
@@ -12,13 +13,12 @@ use crate::clock::{Latencies, SimTime};
 pub fn fabric(state: &State, now: SimTime, latencies: &Latencies) -> BTreeMap<String, vpc::LoadBalancer> {
     let seen = state.elbv2.load_balancers.iter().map(|(arn, load_balancer)| {
         let listeners = state.elbv2.listeners.values().filter(|listener| listener.load_balancer == *arn);
-        let cross_zone = load_balancer.attributes.get("load_balancing.cross_zone.enabled");
         let seen = vpc::LoadBalancer {
             name: load_balancer.name.clone(),
             vpc: load_balancer.vpc.clone(),
             active: load_balancer.state(now, latencies) == "active",
             interfaces: load_balancer.zones.iter().map(|zone| zone.interface.clone()).collect(),
-            cross_zone: cross_zone.is_some_and(|it| it == "true"),
+            cross_zone: load_balancer.cross_zone(),
             listeners: listeners
                 .filter_map(|it| Some(listener_of(state, it.port, state.elbv2.target_groups.get(&it.target_group)?)))
                 .collect(),
@@ -30,12 +30,11 @@ pub fn fabric(state: &State, now: SimTime, latencies: &Latencies) -> BTreeMap<St
 
 fn listener_of(state: &State, port: u16, group: &TargetGroup) -> vpc::Listener {
     let targets = group.targets.iter().filter_map(|(instance, target)| {
-        let instance = state.ec2.instances.get(instance)?;
-        let subnet = state.ec2.subnets.get(&instance.subnet)?;
+        let receiver = receiver(state, instance)?;
         Some(vpc::LoadBalancerTarget {
-            address: *state.ec2.interfaces.get(&instance.interface)?.addresses.first()?,
+            address: receiver.address,
             port: target.port,
-            availability_zone: subnet.availability_zone.clone(),
+            availability_zone: receiver.zone,
             healthy: target.health == Health::Healthy,
         })
     });

@@ -17,7 +17,8 @@ pub struct HealthCheck {
     pub instance: String,
     /// VPC.
     pub vpc: String,
-    /// Addresses of the load balancer: one of them sends the check.
+    /// Addresses of the load balancer from which checks come; never none. On AWS each of them checks on its own; it is
+    /// enough that one of them does.
     pub from: Vec<Ipv4Addr>,
     /// Address of the target.
     pub address: Ipv4Addr,
@@ -27,9 +28,24 @@ pub struct HealthCheck {
     pub interval: Duration,
 }
 
-/// Every check that is due again and again at a time.
+/// An instance that is registered, as far as it takes traffic.
+pub(super) struct Receiver {
+    pub address: Ipv4Addr,
+    pub zone: String,
+}
+
+/// Where traffic for an instance goes: to its primary interface. `None` when it does not run.
+pub(super) fn receiver(state: &State, instance: &str) -> Option<Receiver> {
+    let instance = state.ec2.instances.get(instance).filter(|it| it.state == "running")?;
+    Some(Receiver {
+        address: *state.ec2.interfaces.get(&instance.interface)?.addresses.first()?,
+        zone: state.ec2.subnets.get(&instance.subnet)?.availability_zone.clone(),
+    })
+}
+
+/// Every check that is due again and again at a time. A target in a zone that the load balancer does not reach is not
+/// checked.
 pub fn health_checks(state: &State, now: SimTime, latencies: &Latencies) -> Vec<HealthCheck> {
-    let address_of = |interface: &str| state.ec2.interfaces.get(interface).and_then(|it| it.addresses.first().copied());
     let mut checks = Vec::new();
     for listener in state.elbv2.listeners.values() {
         let Some(load_balancer) = state.elbv2.load_balancers.get(&listener.load_balancer) else { continue };
@@ -37,38 +53,54 @@ pub fn health_checks(state: &State, now: SimTime, latencies: &Latencies) -> Vec<
         if load_balancer.state(now, latencies) != "active" {
             continue;
         }
-        let from: Vec<_> = load_balancer.zones.iter().filter_map(|zone| address_of(&zone.interface)).collect();
         for (instance, target) in &group.targets {
-            let address = state.ec2.instances.get(instance).and_then(|it| address_of(&it.interface));
-            let Some(address) = address else { continue };
+            let Some(receiver) = receiver(state, instance) else { continue };
+            let from = addresses(state, load_balancer, &receiver.zone);
+            if from.is_empty() {
+                continue;
+            }
             checks.push(HealthCheck {
                 target_group: listener.target_group.clone(),
                 instance: instance.clone(),
                 vpc: load_balancer.vpc.clone(),
-                from: from.clone(),
-                address,
+                from,
+                address: receiver.address,
                 port: target.port,
-                interval: Duration::from_secs(group.interval_seconds.into()),
+                interval: Duration::from_secs(group.health_check.interval_seconds.into()),
             });
         }
     }
     checks
 }
 
-/// Takes the answer to a check. As many in a row as the group's threshold change the target's health; the first of all
-/// decide about a new target. Targets that are gone are ignored.
+/// The addresses of a load balancer that send to targets of a zone.
+fn addresses(state: &State, load_balancer: &LoadBalancer, zone: &str) -> Vec<Ipv4Addr> {
+    let cross_zone = load_balancer.cross_zone();
+    let zones = load_balancer.zones.iter().filter(|it| cross_zone || it.availability_zone == zone);
+    zones.filter_map(|it| state.ec2.interfaces.get(&it.interface)?.addresses.first().copied()).collect()
+}
+
+/// Takes the answer to a check. As many in a row as the group's threshold change the target's health; the first good one
+/// makes a new target healthy. Targets that are gone are ignored.
 pub fn record_health_check(state: &mut State, target_group: &str, instance: &str, ok: bool) {
     let Some(group) = state.elbv2.target_groups.get_mut(target_group) else { return };
-    let threshold = group.threshold.max(1);
+    let settings = group.health_check;
     let Some(target) = group.targets.get_mut(instance) else { return };
-    let says = if ok { Health::Healthy } else { Health::Unhealthy };
+    let (says, threshold) = match ok {
+        true => (Health::Healthy, settings.healthy_threshold),
+        false => (Health::Unhealthy, settings.unhealthy_threshold),
+    };
     if target.health == says {
         target.streak = 0;
         return;
     }
-    target.streak += 1;
-    // A new target counts as healthy after its first good check (Network Load Balancer guide, "Health checks").
-    if target.streak >= threshold || (ok && target.health == Health::Initial) {
+    if target.health == Health::Initial && ok {
+        // Network Load Balancer guide, "Health checks".
+        target.streak = threshold;
+    } else {
+        target.streak += 1;
+    }
+    if target.streak >= threshold {
         target.health = says;
         target.streak = 0;
     }

@@ -7,6 +7,7 @@ mod fabric;
 mod health;
 mod listeners;
 mod load_balancers;
+mod rules;
 mod service;
 pub mod state;
 mod target_groups;
@@ -32,3 +33,6 @@ pub fn reap(state: &mut State, now: SimTime) -> bool {
     }
     !due.is_empty()
 }
+
+#[cfg(test)]
+mod tests;

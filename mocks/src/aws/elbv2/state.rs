@@ -6,7 +6,7 @@ use crate::aws::tags::Tags;
 use crate::clock::SimTime;
 
 /// Everything of ELBv2's.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Elbv2 {
     /// Load balancers.
     pub load_balancers: BTreeMap<String, LoadBalancer>,
@@ -84,16 +84,27 @@ pub struct TargetGroup {
     pub port: u16,
     /// `instance`.
     pub target_type: String,
-    /// Health check interval in seconds.
-    pub interval_seconds: u32,
-    /// Successes or failures in a row that change a target's health.
-    pub threshold: u32,
+    /// How its targets are checked.
+    pub health_check: HealthCheckSettings,
     /// Attributes, for example `preserve_client_ip.enabled`.
     pub attributes: BTreeMap<String, String>,
     /// Targets by instance id.
     pub targets: BTreeMap<String, Target>,
     /// Tags.
     pub tags: Tags,
+}
+
+/// How targets are checked: TCP connections to the port that gets the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthCheckSettings {
+    /// Seconds from one check to the next.
+    pub interval_seconds: u32,
+    /// Seconds until a check without an answer has failed.
+    pub timeout_seconds: u32,
+    /// Successes in a row that make an unhealthy target healthy.
+    pub healthy_threshold: u32,
+    /// Failures in a row that make a healthy target unhealthy.
+    pub unhealthy_threshold: u32,
 }
 
 /// A registered target.

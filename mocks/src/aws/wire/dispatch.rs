@@ -54,7 +54,7 @@ impl Aws {
         let request_id = self.request_id();
         let query = Params::decode(request.uri().query().unwrap_or_default().as_bytes());
         let mut answer = match Scope::of_request(request.headers(), &query) {
-            Ok(scope) if scope.service == Service::Eks => self.dispatch_rest(&scope, request, &query),
+            Ok(scope) if scope.service == Service::Eks => self.dispatch_rest(&scope, request),
             Ok(scope) => self.dispatch_query(&scope, request, &query, &request_id),
             Err(error) => {
                 let shape = Shape::guess(request.uri().path(), &form(request, &query));
@@ -106,8 +106,9 @@ impl Aws {
         }
     }
 
-    fn dispatch_rest(&self, scope: &Scope, request: &Request<Bytes>, query: &Params) -> Response<Bytes> {
+    fn dispatch_rest(&self, scope: &Scope, request: &Request<Bytes>) -> Response<Bytes> {
         let method = request.method();
+        let query = Params::decode_repeated(request.uri().query().unwrap_or_default().as_bytes());
         let segments: Vec<String> =
             request.uri().path().split('/').filter(|segment| !segment.is_empty()).map(percent_decoded).collect();
         let action = operation(method, &segments);
@@ -120,7 +121,7 @@ impl Aws {
         let name = action.map_or_else(|| format!("{method} {}", request.uri().path()), str::to_owned);
         let result = body.and_then(|body| {
             self.perform(scope, &name, method != Method::GET, |state, context| {
-                eks::wire::handle(state, context, method.as_str(), &segments, query, body)
+                eks::wire::handle(state, context, method.as_str(), &segments, &query, body)
             })
         });
         match result {

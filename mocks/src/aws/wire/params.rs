@@ -26,6 +26,18 @@ impl Params {
         Self { prefix: String::new(), values }
     }
 
+    /// Decodes the query string of a REST request, where a list repeats its name: `a=1&a=2` is read by `list("a")`.
+    pub fn decode_repeated(query: &[u8]) -> Self {
+        let mut params = Self::decode(query);
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(query) {
+            let count = counts.entry(name.clone().into_owned()).or_default();
+            *count += 1;
+            params.values.insert(format!("{name}.{count}"), value.into_owned());
+        }
+        params
+    }
+
     /// Encodes as a form body, for clients and tests.
     pub fn encode(&self) -> String {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.values).finish()

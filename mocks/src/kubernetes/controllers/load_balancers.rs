@@ -60,7 +60,10 @@ impl LoadBalancers {
     }
 
     async fn ensure(&mut self, service: &Service) -> Result<(), ReconcileError> {
-        let wanted = self.wanted(service);
+        let wanted = match self.wanted(service) {
+            Ok(wanted) => wanted,
+            Err(error) => return self.fail(service, error),
+        };
         let key = key_of(service);
         let has_status = hostname(service).is_some();
         if self.ensured.get(&key) == Some(&wanted) && has_status {
@@ -131,7 +134,7 @@ impl LoadBalancers {
         Err(error.into())
     }
 
-    fn wanted(&self, service: &Service) -> ServiceLoadBalancer {
+    fn wanted(&self, service: &Service) -> Result<ServiceLoadBalancer, AwsError> {
         let spec = service.spec.clone().unwrap_or_default();
         let is = |name: &str| annotation(service, name).is_some_and(|value| value == "true");
         let ports = spec.ports.unwrap_or_default();
@@ -139,7 +142,12 @@ impl LoadBalancers {
         let number = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
         let tags = annotation(service, "additional-resource-tags").unwrap_or_default();
         let tags = tags.split(',').filter_map(|pair| pair.trim().split_once('='));
-        ServiceLoadBalancer {
+        let ranges = spec.load_balancer_source_ranges.unwrap_or_default();
+        let range = |range: &String| {
+            let message = format!("service.Spec.LoadBalancerSourceRanges: '{range}' is not an IPv4 CIDR block");
+            range.trim().parse().map_err(|_| AwsError::client("SyncLoadBalancerFailed", message))
+        };
+        Ok(ServiceLoadBalancer {
             cluster: self.cluster.clone(),
             vpc: self.vpc.clone(),
             namespace: service.namespace().unwrap_or_default(),
@@ -150,8 +158,9 @@ impl LoadBalancers {
             cross_zone: is("cross-zone-load-balancing-enabled"),
             ports: ports.filter_map(|port| Some((number(Some(port.port))?, number(port.node_port)?))).collect(),
             instances: self.informers.nodes.list().iter().filter_map(|node| target(node)).collect(),
+            source_ranges: ranges.iter().map(range).collect::<Result<_, _>>()?,
             extra_tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        }
+        })
     }
 
     async fn patch(&self, service: &Service, patch: Value) -> Result<(), ReconcileError> {

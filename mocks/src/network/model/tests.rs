@@ -226,6 +226,7 @@ async fn a_load_balancer_leads_to_the_pod_behind_the_node_port() {
         cross_zone: true,
         ports: vec![(53, 30053)],
         instances: vec![two.two.nodes[0].instance.clone()],
+        source_ranges: Vec::new(),
         extra_tags: Default::default(),
     };
     let arn = two
