@@ -1,4 +1,5 @@
-//! The report as JUnit XML: a test suite for the tasks under each heading of the document, and one for its invariants.
+//! The report as JUnit XML: a test suite for the tasks under each heading of the document, one for its invariants, and
+//! one for the proof that nothing is left.
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub fn to_junit(report: &Report) -> Result<String, String> {
         let status = skipped(reason);
         add("Clauses without an invariant".to_owned(), TestCase::new(clause.as_str(), status));
     }
+    add("Teardown".to_owned(), teardown_case(report));
     let mut junit = JUnit::new(format!("acrossk8s {}", report.scenario));
     junit.set_time(Duration::from_millis(report.duration_ms));
     junit.add_test_suites(suites.into_values());
@@ -72,6 +74,23 @@ fn verdict_case(verdict: &Verdict) -> TestCase {
     let mut case = TestCase::new(format!("{} [{}]", verdict.invariant, verdict.subject), status);
     case.set_classname(verdict.clauses.join(" "));
     case
+}
+
+/// Whether everything is gone: a run that leaves something behind must not look green.
+fn teardown_case(report: &Report) -> TestCase {
+    let mut left: Vec<_> = report.not_removed.iter().map(ToString::to_string).collect();
+    left.extend(report.inventory_failure.iter().cloned());
+    left.extend(report.remaining.iter().flatten().map(|what| format!("still there: {what}")));
+    let status = if !left.is_empty() {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message("something was left behind").set_description(left.join("\n"));
+        status
+    } else if report.remaining.is_some() {
+        TestCaseStatus::success()
+    } else {
+        skipped("no inventory was taken")
+    };
+    TestCase::new("nothing is left", status)
 }
 
 fn describe(finding: &Finding) -> String {

@@ -150,7 +150,7 @@ fn verdict_lines(report: &Report) -> Vec<String> {
         lines.extend(group_lines(group));
     }
     if !report.unchecked.is_empty() {
-        lines.push(format!("  {} clauses have no invariant yet; report.json says why", report.unchecked.len()));
+        lines.push(format!("  clauses without an invariant: {}; report.json says why", report.unchecked.len()));
     }
     lines
 }

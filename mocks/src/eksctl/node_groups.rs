@@ -11,6 +11,7 @@ use crate::aws::ec2::NewInterface;
 use crate::aws::eks::{self, NewNodegroup};
 use crate::aws::tags::Tags;
 use crate::aws::{ACCOUNT, AwsError, Context, State};
+use crate::kubernetes::node::private_domain;
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,13 +186,8 @@ fn node(
     let record = crate::aws::ec2::resource::find(&state.ec2.instances, &context.region, &instance)?;
     let subnet = crate::aws::ec2::resource::find(&state.ec2.subnets, &context.region, &record.subnet)?;
     let host = address.to_string().replace('.', "-");
-    // EC2 user guide, "EC2 instance hostname types": IP name.
-    let domain = match context.region.as_str() {
-        "us-east-1" => "ec2.internal".to_owned(),
-        region => format!("{region}.compute.internal"),
-    };
     Ok(Node {
-        name: format!("ip-{host}.{domain}"),
+        name: format!("ip-{host}.{}", private_domain(&context.region)),
         interface: record.interface.clone(),
         address,
         subnet: record.subnet.clone(),

@@ -85,7 +85,11 @@ impl Shared {
             metadata.insert("generation".to_owned(), json!(1));
         }
         let has_status = ty.version(&target.version).is_some_and(|version| version.status);
-        if has_status && let Some(map) = value.as_object_mut() {
+        // A kubelet registers its Node with its status in one request (upstream's node strategy keeps it).
+        if has_status
+            && !ty.is("", "Node")
+            && let Some(map) = value.as_object_mut()
+        {
             map.shift_remove("status");
         }
         if ty.namespaced {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
 use sha1::Digest as _;
@@ -84,12 +84,6 @@ pub fn short_hash(value: &impl serde::Serialize) -> Result<String, serde_json::E
     const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let hash = sha1::Sha1::digest(serde_json::to_vec(value)?);
     Ok(hash.iter().take(10).map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect())
-}
-
-/// The labels of `matchLabels`, where a selector has no expressions; controllers here follow owner references, so the
-/// selector only serves to give pods their labels.
-pub fn match_labels(selector: &LabelSelector) -> BTreeMap<String, String> {
-    selector.match_labels.clone().unwrap_or_default()
 }
 
 /// The order in which pods are given up: not ready ones first, then the youngest.

@@ -132,7 +132,7 @@ async fn a_cluster_that_does_not_come_up_is_taken_back() {
     assert_eq!(error.status(), 504);
     let message = error.to_string();
     assert!(message.contains("coredns of tidb-1 to become available"), "{message}");
-    assert!(message.contains("2 nodes") && message.contains("ImagePull"), "{message}");
+    assert!(message.contains("last seen: 2 nodes; pods: "), "{message}");
     assert_eq!(lab.inventory(), Inventory::default());
     assert_eq!(lab.clusters(), []);
 }

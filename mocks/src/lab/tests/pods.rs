@@ -111,7 +111,7 @@ async fn a_container_that_fails_is_restarted_ever_later() {
     side.create::<Pod>(side.api(), pod(spec)).await;
     side.waiting("CreateContainerConfigError").await;
     side.create::<Secret>(side.api(), secret).await;
-    side.waiting("CrashLoopBackOff").await;
+    assert_eq!(side.event("BackOff").await, "Back-off restarting failed container c");
     let ready = side.ready("p").await;
     let status = container(&ready).expect("a container");
     assert_eq!(status.restart_count, 3);
