@@ -1,5 +1,4 @@
 //! How long the whole procedure takes on the embedded environment: provision, apply, observe, judge, tear down, prove.
-#![expect(missing_docs, reason = "criterion's macros write items without documentation")]
 
 use std::path::Path;
 use std::sync::Arc;
