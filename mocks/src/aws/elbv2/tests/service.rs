@@ -164,6 +164,11 @@ fn source_ranges_close_the_node_ports_and_let_health_checks_in() {
 #[test]
 fn facing_the_internet_it_takes_public_subnets() {
     let site = Site::new();
+    // A zone with a private subnet only.
+    site.aws.with(REGION, |state, context| {
+        let block = "10.1.99.0/24".parse().unwrap();
+        state.ec2.create_subnet(&mut state.ids, context, &site.vpc, block, "us-west-2c", Tags::new()).unwrap();
+    });
     let ensured = ensure(&site, &ServiceLoadBalancer { internal: false, ..wanted(&site) }).unwrap();
     site.aws.read(REGION, |state, _| {
         let zones = &state.elbv2.load_balancers[&ensured.arn].zones;
