@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Prints the numbers that the README shows: criterion's benchmarks and the memory of a whole run. In the profile of
-# `cargo run`: it is what people wait for, and optimising the SDK costs more than all runs of a day.
+# Prints the numbers that the README shows: criterion's benchmarks and the memory of a whole run. Whole runs are
+# in the profile of `cargo run`: it is what people wait for, and optimising the SDK costs more than all runs of a day.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Optimised, and without the SDK. With MOTO_URL, the URL of a running `moto_server`, it measures that one beside it.
+cargo bench -p acrossk8s-mocks --bench aws_requests -- --noplot
 cargo bench -p acrossk8s --bench whole_run --profile dev -- --noplot
 cargo build -p acrossk8s
 binary=target/debug/acrossk8s
