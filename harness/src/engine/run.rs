@@ -264,6 +264,7 @@ async fn attempt<W: Send + Sync + 'static>(
         let delay = spec.backoff * 2_u32.saturating_pow(attempt - 1);
         context.observer.retried(&spec.id, attempt, &failure, delay);
         tokio::select! {
+            // Nothing tells when the other side would answer better (throttling, for one): time is all there is.
             () = tokio::time::sleep(delay) => {}
             () = context.cancel.cancelled() => break Outcome::Failed(failure),
         }

@@ -62,8 +62,8 @@ where
             let waited = began.elapsed().as_secs_f64();
             return Err(Failure::new(format!("waited {waited:.1} s in vain for {what}")).because(last_seen));
         }
-        // A poll, not a guess: the interval only bounds how late a change is seen.
         tokio::select! {
+            // AWS does not notify, so a condition there is awaited by looking: this only bounds how late it is seen.
             () = tokio::time::sleep(poll.jittered(wait)) => {}
             () = cancel.cancelled() => {
                 return Err(Failure::new(format!("interrupted while waiting for {what}")).because(last_seen));

@@ -48,6 +48,8 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl
             if let Some(result) = condition().await {
                 return result;
             }
+            // The conditions are asked of a lab from outside, by HTTP and DNS, where nothing notifies: the pause only
+            // keeps the questions from taking the time of what they wait for.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
