@@ -5,11 +5,10 @@
 
 mod read;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use fs4::fs_std::FileExt as _;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -229,11 +228,10 @@ impl Journal {
 }
 
 fn lock(path: &Path, file: &File) -> Result<(), JournalError> {
-    match file.try_lock_exclusive() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(JournalError::Locked { path: path.to_owned() }),
-        Err(error) => Err(JournalError::io(path, error)),
-    }
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => JournalError::Locked { path: path.to_owned() },
+        TryLockError::Error(error) => JournalError::io(path, error),
+    })
 }
 
 #[cfg(test)]
