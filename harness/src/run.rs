@@ -104,7 +104,7 @@ pub fn holds(verdicts: &[Verdict]) -> bool {
 }
 
 /// Observes what stands of a kept run and judges it: the document's own verification (step 3), and every reading.
-/// Changes nothing but the nginx service, which it deploys and deletes as the document says.
+/// Changes nothing but the nginx service and the probers, which it deploys and deletes.
 ///
 /// # Errors
 /// When the tasks form no graph.
@@ -119,7 +119,8 @@ pub async fn verify(
     let world =
         Arc::new(World::new(topology, environment, directory.id.clone(), directory.path.clone(), Arc::new(journal)));
     recall(&world, directory).await;
-    let again = ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx", "await-nginx-name"];
+    let again =
+        ["get-context", "get-vpc-id", "write-nginx-manifest", "deploy-nginx", "await-nginx-name", "deploy-probers"];
     let tasks: Vec<_> = procedure::tasks(&world.topology)
         .into_iter()
         .filter(|task| {

@@ -163,6 +163,7 @@ async fn applying_twice_changes_nothing() {
     let makers = [
         "create-cluster",
         "create-namespace",
+        "create-storage-class",
         "create-peering",
         "accept-peering",
         "add-routes",
@@ -177,10 +178,12 @@ async fn applying_twice_changes_nothing() {
             assert!(!changed, "{task} changed something the second time");
         }
     }
-    // Only the nginx service, which the first run had deleted again, was made anew.
+    // Only the nginx service and the probers, which the first run had deleted again, were made anew.
     let again = acrossk8s::journal::read(&lab.directory.file(run_directory::JOURNAL)).unwrap();
-    let new: Vec<_> = again.entries.range(state.entries.len() as u64 + 1..).map(|(_, it)| it.task.clone()).collect();
-    assert!(new.iter().all(|task| task.starts_with("deploy-nginx")), "{new:?}");
+    let mut new: Vec<_> = again.entries.range(state.entries.len() as u64 + 1..).map(|(_, it)| &it.task).collect();
+    new.sort();
+    let nginx = ["deploy-nginx/1", "deploy-nginx/1", "deploy-nginx/2", "deploy-nginx/2"];
+    assert_eq!(new, [&nginx[..], &["deploy-probers/1", "deploy-probers/2"]].concat());
     assert!(lab.take_down(&two()).await.is_clean());
     assert_eq!(lab.left().await, Vec::<String>::new());
 }

@@ -1,12 +1,14 @@
 //! Every scenario file, run on the embedded environment: each ends as its file says it does.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use acrossk8s::environment::{Embedded, EmbeddedOptions};
 use acrossk8s::events::{EventSink, Outcome};
 use acrossk8s::exit::ExitCode;
+use acrossk8s::observation::ProbeRequest;
 use acrossk8s::run::{self, Options};
 use acrossk8s::run_directory::RunDirectory;
 use acrossk8s::scenario;
@@ -40,7 +42,7 @@ async fn a_scenario_ends_as_it_says(#[case] name: &str, #[case] exit: ExitCode, 
     .await
     .unwrap();
 
-    let failed: std::collections::BTreeSet<_> =
+    let failed: BTreeSet<_> =
         outcome.verdicts.iter().filter(|it| it.outcome == Outcome::Fail).map(|it| it.invariant.as_str()).collect();
     assert_eq!(failed, failing.iter().copied().collect());
     assert_eq!(outcome.exit, exit);
@@ -48,6 +50,21 @@ async fn a_scenario_ends_as_it_says(#[case] name: &str, #[case] exit: ExitCode, 
     let n = topology.clusters.len();
     let checked = outcome.verdicts.iter().filter(|it| it.invariant == "http-to-peer").count();
     assert_eq!(checked, n * (n - 1), "every direction is checked");
+    for (from, to) in topology.directions() {
+        let seen = outcome.observation.clusters[from.0].kubernetes.as_ref().unwrap();
+        let asked: BTreeSet<_> = seen
+            .probers
+            .iter()
+            .filter(|prober| {
+                let probes = outcome.observation.probes.iter().filter(|it| (it.from, it.to) == (from.0, to.0));
+                probes
+                    .map(|it| &it.request)
+                    .any(|it| matches!(it, ProbeRequest::Http { pod, .. } if *pod == prober.name))
+            })
+            .map(|prober| &prober.node)
+            .collect();
+        assert_eq!(asked, seen.nodes.iter().map(|node| &node.name).collect(), "asked from every node of {from}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::observation::Observation;
 use crate::topology::Topology;
 
 pub(super) const CONTEXT: &str = "context-works";
+pub(super) const NODES_READY: &str = "nodes-ready";
 pub(super) const DISTINCT: &str = "contexts-distinct";
 
 pub(super) const INVARIANTS: &[Invariant] = &[
@@ -30,7 +31,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         check: distinct,
     },
     Invariant {
-        id: "nodes-ready",
+        id: NODES_READY,
         title: "as many nodes are Ready as were asked for",
         level: Level::Should,
         clauses: &[ClauseId::beyond(1, 3)],

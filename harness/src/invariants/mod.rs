@@ -31,6 +31,7 @@ mod routes;
 mod rules;
 mod security_groups;
 mod source_address;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod unchecked;
@@ -72,6 +73,7 @@ static ALL: LazyLock<Vec<&'static Invariant>> = LazyLock::new(|| {
         cidr::INVARIANTS,
         clusters::INVARIANTS,
         kubernetes::INVARIANTS,
+        storage::INVARIANTS,
         peering::INVARIANTS,
         routes::INVARIANTS,
         network_acls::INVARIANTS,

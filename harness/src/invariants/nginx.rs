@@ -1,19 +1,23 @@
-//! The nginx check: what is deployed for it, the documented request, and that it is removed (C3.1 to C3.3, C3.6).
+//! The nginx check: what is deployed for it, the documented request, the same from every node, and that it is removed
+//! (C3.1 to C3.3, C3.5s, C3.6).
 
 use std::collections::BTreeMap;
 
 use super::cause::Cause;
 use super::check::{Finding, Judged, each_cluster, each_direction, fail, none_wrong, not_applicable, unseen};
 use super::view::View;
-use super::{Invariant, corefile_zones, dns, kubernetes, namespaces};
+use super::{Invariant, corefile_zones, dns, kubernetes, namespaces, routes, security_groups};
 use crate::document::{ClauseId, Level};
-use crate::observation::{Observation, Pod, ProbeRequest, ProbeResult};
-use crate::topology::Topology;
+use crate::observation::{Observation, Pod, Probe, ProbeRequest, ProbeResult};
+use crate::topology::{ClusterIndex, Topology};
 
 pub(super) const POD: &str = "nginx-pod";
 pub(super) const SERVICE: &str = "nginx-service";
 pub(super) const READY: &str = "nginx-ready";
 pub(super) const HTTP: &str = "http-to-peer";
+
+/// Name of the documented pod.
+pub(super) const SAMPLE_NGINX: &str = "sample-nginx";
 
 pub(super) const INVARIANTS: &[Invariant] = &[
     Invariant {
@@ -40,7 +44,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         causes: &[
             Cause::around(kubernetes::CONTEXT),
             Cause::around(namespaces::EXISTS),
-            Cause::around("nodes-ready"),
+            Cause::around(kubernetes::NODES_READY),
             Cause::around(POD),
         ],
         check: ready,
@@ -58,6 +62,20 @@ pub(super) const INVARIANTS: &[Invariant] = &[
             Cause::along(corefile_zones::FORCE_TCP),
         ],
         check: http,
+    },
+    Invariant {
+        id: "http-from-every-node",
+        title: "curl gets the welcome page of the peer's nginx from a pod on every node",
+        level: Level::Should,
+        clauses: &[ClauseId::beyond(3, 5)],
+        causes: &[
+            Cause::from(kubernetes::NODES_READY),
+            Cause::along(HTTP),
+            Cause::along(security_groups::EGRESS),
+            Cause::along(security_groups::INTERFACES),
+            Cause::around(routes::TO_PEER),
+        ],
+        check: from_every_node,
     },
     Invariant {
         id: "nginx-removed",
@@ -156,44 +174,86 @@ fn is_documented(url: &str, name: &str) -> bool {
     rest.is_some_and(|rest| rest.strip_suffix(":80").unwrap_or(rest) == name)
 }
 
+/// The last documented request from a pod of one cluster to another: an earlier one may be from before CoreDNS reloaded.
+pub(super) fn request<'a>(view: View<'a>, from: ClusterIndex, pod: &str, to: ClusterIndex) -> Option<&'a Probe> {
+    let name = view.nginx_name(to);
+    let asked = view.probes(from, to).filter(|probe| match &probe.request {
+        ProbeRequest::Http { pod: asker, url } => asker == pod && is_documented(url, &name),
+        _ => false,
+    });
+    asked.last()
+}
+
+/// What is wrong with the answer to the documented request.
+fn wrong_page(view: View<'_>, to: ClusterIndex, probe: &Probe) -> Vec<String> {
+    let mut wrong = Vec::new();
+    match &probe.result {
+        ProbeResult::Http { status, welcome, remote, .. } => {
+            if *status != 200 || !welcome {
+                let page = if *welcome { "nginx's welcome page" } else { "another page" };
+                wrong.push(format!("HTTP {status} with {page}"));
+            }
+            if let (Some(remote), Ok(pod)) = (remote, view.nginx_address(to))
+                && *remote != pod
+            {
+                wrong.push(format!("{remote} answered, and the pod of {} has {pod}", view.name(to)));
+            }
+        }
+        other => wrong.push(format!("after {} ms: {}", probe.millis, dns::tell(other))),
+    }
+    wrong
+}
+
+fn curl(view: View<'_>, from: ClusterIndex, pod: &str, to: ClusterIndex) -> String {
+    format!(
+        "kubectl --context {} -n {} exec {pod} -- curl -v http://{}:80",
+        view.context(from),
+        view.wanted(from).namespace,
+        view.nginx_name(to)
+    )
+}
+
 fn http(topology: &Topology, observation: &Observation) -> Vec<Finding> {
     let view = View::new(topology, observation);
     each_direction(topology, |from, to| -> Judged {
-        let name = view.nginx_name(to);
-        // The last request counts: an earlier one may be from before CoreDNS reloaded.
-        let probe = view.probes(from, to).filter(|probe| match &probe.request {
-            ProbeRequest::Http { url } => is_documented(url, &name),
-            _ => false,
-        });
-        let probe =
-            probe.last().ok_or_else(|| unseen(format!("the request from {} to http://{name}:80", view.name(from))))?;
-        let mut wrong = Vec::new();
-        match &probe.result {
-            ProbeResult::Http { status, welcome, remote, .. } => {
-                if *status != 200 || !welcome {
-                    let page = if *welcome { "nginx's welcome page" } else { "another page" };
-                    wrong.push(format!("HTTP {status} with {page}"));
-                }
-                if let (Some(remote), Ok(pod)) = (remote, view.nginx_address(to))
-                    && *remote != pod
-                {
-                    wrong.push(format!("{remote} answered, and the pod of {} has {pod}", view.name(to)));
-                }
-            }
-            other => wrong.push(format!("after {} ms: {}", probe.millis, dns::tell(other))),
-        }
+        let missing = || unseen(format!("the request from {} to http://{}:80", view.name(from), view.nginx_name(to)));
+        let probe = request(view, from, SAMPLE_NGINX, to).ok_or_else(missing)?;
         none_wrong(
-            wrong,
+            wrong_page(view, to, probe),
             format!(
                 "This is the document's own check: without it {} and {} are not connected.",
                 view.name(from),
                 view.name(to)
             ),
-            format!(
-                "kubectl --context {} -n {} exec sample-nginx -- curl -v http://{name}:80",
-                view.context(from),
-                view.wanted(from).namespace
-            ),
+            curl(view, from, SAMPLE_NGINX, to),
+        )
+    })
+}
+
+fn from_every_node(topology: &Topology, observation: &Observation) -> Vec<Finding> {
+    let view = View::new(topology, observation);
+    each_direction(topology, |from, to| -> Judged {
+        let kubernetes = view.kubernetes(from)?;
+        if kubernetes.nodes.is_empty() {
+            return Err(unseen(format!("the nodes of {}", view.name(from))));
+        }
+        let mut wrong = Vec::new();
+        let mut remedy = String::new();
+        for node in &kubernetes.nodes {
+            let missing =
+                || unseen(format!("the request from {} of {} to {}", node.name, view.name(from), view.name(to)));
+            let prober = kubernetes.probers.iter().find(|pod| pod.node == node.name).ok_or_else(missing)?;
+            let probe = request(view, from, &prober.name, to).ok_or_else(missing)?;
+            let found = wrong_page(view, to, probe);
+            if !found.is_empty() {
+                remedy = curl(view, from, &prober.name, to);
+            }
+            wrong.extend(found.into_iter().map(|what| format!("from {}: {what}", node.name)));
+        }
+        none_wrong(
+            wrong,
+            "TiDB's pods may be on any node: one that is cut off shows only when something is scheduled there.",
+            format!("compare the security groups and the subnet of the node with the others', then {remedy}"),
         )
     })
 }

@@ -36,15 +36,10 @@ fn source_address(topology: &Topology, observation: &Observation) -> Vec<Finding
     let view = View::new(topology, observation);
     each_direction(topology, |from, to| {
         let missing = || unseen(format!("the source address that {} saw of {}", view.name(to), view.name(from)));
-        let seen = view
-            .probes(from, to)
-            .filter_map(|probe| match probe.result {
-                ProbeResult::Http { seen_source, .. } => Some(seen_source),
-                _ => None,
-            })
-            .last()
-            .flatten()
-            .ok_or_else(missing)?;
+        let seen = match nginx::request(view, from, nginx::SAMPLE_NGINX, to).map(|probe| &probe.result) {
+            Some(ProbeResult::Http { seen_source: Some(seen), .. }) => *seen,
+            _ => return Err(missing()),
+        };
         let kubernetes = view.kubernetes(from)?;
         let pod = view.nginx(from)?;
         let pod_address = view.nginx_address(from)?;

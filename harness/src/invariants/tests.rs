@@ -9,7 +9,7 @@ use super::{Outcome, UNCHECKED, find, invariants, judge, unchecked_clauses};
 use crate::document::{CLAUSES, Level, NOT_COVERED, clause};
 use crate::observation::{
     ClusterObservation, DnsService, Eks, Kubernetes, LoadBalancer, Observation, Peering, ProbeRequest, ProbeResult,
-    Route, Unread,
+    Ready, Route, Unread,
 };
 use crate::topology::Topology;
 
@@ -56,7 +56,11 @@ fn answer(observation: &mut Observation, to: usize, asked: fn(&ProbeRequest) -> 
 }
 
 fn is_http(request: &ProbeRequest) -> bool {
-    matches!(request, ProbeRequest::Http { .. })
+    matches!(request, ProbeRequest::Http { pod, .. } if pod == "sample-nginx")
+}
+
+fn is_from_second_node(request: &ProbeRequest) -> bool {
+    matches!(request, ProbeRequest::Http { pod, .. } if pod == "acrossk8s-prober-00001")
 }
 
 fn is_dns(request: &ProbeRequest) -> bool {
@@ -350,6 +354,24 @@ const DEVIATIONS: &[(&str, &[&str], Deviation)] = &[
         let addresses = vec!["10.2.96.12".parse().unwrap(), "10.2.96.13".parse().unwrap()];
         answer(o, 1, is_dns, ProbeResult::Dns { code: "NOERROR".to_owned(), addresses });
     }),
+    ("one node that is cut off", &["http-from-every-node"], |_, o| {
+        answer(o, 1, is_from_second_node, ProbeResult::TimedOut);
+    }),
+    ("one node without a prober", &["http-from-every-node"], |_, o| drop(kubernetes(o).probers.pop())),
+    ("one node from which nothing was asked", &["http-from-every-node"], |_, o| {
+        o.probes.retain(|it| it.from != 0 || !is_from_second_node(&it.request));
+    }),
+    ("no EBS CSI driver", &["ebs-csi-driver"], |_, o| kubernetes(o).ebs_csi_nodes = None),
+    ("an EBS CSI driver that is not ready on one node", &["ebs-csi-driver"], |_, o| {
+        kubernetes(o).ebs_csi_nodes = Some(Ready { wanted: 2, ready: 1 });
+    }),
+    ("an EBS CSI driver that is wanted nowhere", &["ebs-csi-driver"], |_, o| {
+        kubernetes(o).ebs_csi_nodes = Some(Ready { wanted: 0, ready: 0 });
+    }),
+    ("no default StorageClass", &["default-storage-class"], |_, o| drop(kubernetes(o).storage_classes.pop())),
+    ("a default StorageClass of another driver", &["default-storage-class"], |_, o| {
+        kubernetes(o).storage_classes[1].provisioner = "efs.csi.aws.com".to_owned();
+    }),
     ("no connection", &["tcp-to-peer"], |_, o| answer(o, 1, |it| is_port(it, 80), ProbeResult::TimedOut)),
     ("PD's port closed on the way", &["tidb-ports"], |_, o| {
         answer(o, 1, |it| is_port(it, 2379), ProbeResult::TimedOut);
@@ -522,6 +544,8 @@ fn a_missing_route_blocks_what_needs_it() {
     insta::assert_snapshot!(blocked.join("\n"), @r#"
     http-to-peer (1 to 2): route-to-peer (1 to 2)
     http-to-peer (2 to 1): route-to-peer (1 to 2)
+    http-from-every-node (1 to 2): route-to-peer (1 to 2)
+    http-from-every-node (2 to 1): route-to-peer (1 to 2)
     tcp-to-peer (1 to 2): route-to-peer (1 to 2)
     tcp-to-peer (2 to 1): route-to-peer (1 to 2)
     dns-answers-peer (1 to 2): route-to-peer (1 to 2)

@@ -15,11 +15,6 @@ pub const UNCHECKED: &[(ClauseId, &str)] = &[
          what was created",
     ),
     (ClauseId::new(0, 4), OPERATOR_MACHINE),
-    (
-        ClauseId::new(1, 6),
-        "an observation holds no storage classes, and nothing in steps 1 to 3 uses storage: TiDB's volumes in step 5 do",
-    ),
-    (ClauseId::beyond(3, 5), "an observation holds probes from one pod of each cluster, not from one on every node"),
 ];
 
 /// Every clause that [`judge`](super::judge) says nothing about, with the reason, in the order of the document: first those

@@ -7,11 +7,12 @@ use futures::future::join_all;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node as KubeNode, Pod as KubePod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::storage::v1::StorageClass as KubeStorageClass;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, ListParams};
 
-use super::{DnsService, Kubernetes, NginxService, Node, Pod, Unread};
-use crate::procedure::{World, coredns, exec, load_balancers, nginx};
+use super::{DnsService, Kubernetes, NginxService, Node, Pod, Ready, StorageClass, Unread};
+use crate::procedure::{World, coredns, exec, load_balancers, nginx, probers};
 use crate::topology::ClusterIndex;
 
 /// What was read of one cluster, and what could not be.
@@ -71,6 +72,9 @@ impl Reader<'_> {
         part!("the nginx pod", self.nginx(), nginx);
         part!("the nginx Service", self.nginx_service(), nginx_service);
         part!("the DaemonSet aws-node", self.aws_node_env(), aws_node_env);
+        part!("the probers", self.probers(), probers);
+        part!("the DaemonSet ebs-csi-node", self.ebs_csi_nodes(), ebs_csi_nodes);
+        part!("the storage classes", self.storage_classes(), storage_classes);
         if seen.nginx.as_ref().is_some_and(|pod| pod.ready) {
             part!("the pod's resolv.conf", self.resolv_conf(), resolv_conf);
         }
@@ -176,6 +180,39 @@ impl Reader<'_> {
                 ports: spec.ports.into_iter().flatten().filter_map(|port| u16::try_from(port.port).ok()).collect(),
             }
         }))
+    }
+
+    async fn probers(&self) -> kube::Result<Vec<Pod>> {
+        let pods: Api<KubePod> = Api::namespaced(self.client.clone(), self.namespace());
+        Ok(pods.list(&probers::selected()).await?.into_iter().map(pod).collect())
+    }
+
+    async fn ebs_csi_nodes(&self) -> kube::Result<Option<Ready>> {
+        let daemon_sets: Api<DaemonSet> = Api::namespaced(self.client.clone(), load_balancers::NAMESPACE);
+        let status = daemon_sets.get_opt("ebs-csi-node").await?.map(|it| it.status.unwrap_or_default());
+        let count = |count: i32| u32::try_from(count).unwrap_or_default();
+        Ok(status.map(|it| Ready { wanted: count(it.desired_number_scheduled), ready: count(it.number_ready) }))
+    }
+
+    /// Source of the annotation: Kubernetes, "Default StorageClass".
+    async fn storage_classes(&self) -> kube::Result<Vec<StorageClass>> {
+        let classes: Api<KubeStorageClass> = Api::all(self.client.clone());
+        let is_default = |class: &KubeStorageClass| {
+            let annotations = class.metadata.annotations.as_ref();
+            annotations
+                .and_then(|it| it.get("storageclass.kubernetes.io/is-default-class"))
+                .is_some_and(|it| it == "true")
+        };
+        Ok(classes
+            .list(&ListParams::default())
+            .await?
+            .into_iter()
+            .map(|class| StorageClass {
+                default: is_default(&class),
+                name: class.metadata.name.unwrap_or_default(),
+                provisioner: class.provisioner,
+            })
+            .collect())
     }
 
     async fn aws_node_env(&self) -> kube::Result<BTreeMap<String, String>> {

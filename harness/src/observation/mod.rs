@@ -9,6 +9,7 @@ mod probes;
 use std::sync::Arc;
 
 pub use model::*;
+pub use probes::TIDB_PORTS;
 
 use crate::procedure::World;
 

@@ -296,6 +296,32 @@ pub struct Kubernetes {
     pub aws_node_env: BTreeMap<String, String>,
     /// `/etc/resolv.conf` of the nginx pod.
     pub resolv_conf: Option<String>,
+    /// Pods of the DaemonSet acrossk8s-prober in the cluster's namespace.
+    pub probers: Vec<Pod>,
+    /// How many pods the DaemonSet kube-system/ebs-csi-node wants, and how many of them are ready.
+    pub ebs_csi_nodes: Option<Ready>,
+    /// StorageClasses.
+    pub storage_classes: Vec<StorageClass>,
+}
+
+/// How many pods there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Wanted.
+    pub wanted: u32,
+    /// Ready.
+    pub ready: u32,
+}
+
+/// A StorageClass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageClass {
+    /// Name.
+    pub name: String,
+    /// Provisioner.
+    pub provisioner: String,
+    /// Whether it is annotated as the default.
+    pub default: bool,
 }
 
 /// A node.
@@ -381,8 +407,10 @@ pub struct Probe {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "probe", rename_all = "snake_case")]
 pub enum ProbeRequest {
-    /// The documented one: `curl URL` in the pod sample-nginx.
+    /// `curl URL` in a pod: in sample-nginx, as the document has it, or in a prober.
     Http {
+        /// Pod.
+        pod: String,
         /// URL.
         url: String,
     },

@@ -49,6 +49,11 @@ fn plan(world: &World, seen: &Observation, from: ClusterIndex, to: ClusterIndex,
     for pod in kubernetes(from).into_iter().flat_map(|kubernetes| &kubernetes.coredns_pods) {
         planned.push(Planned { from, to, request: ProbeRequest::Dns { server: pod.name.clone(), name: name.clone() } });
     }
+    // The documented request is made already, from sample-nginx; here it is made from every node.
+    for prober in kubernetes(from).filter(|_| from != to).into_iter().flat_map(|kubernetes| &kubernetes.probers) {
+        let request = ProbeRequest::Http { pod: prober.name.clone(), url: nginx::url_of(world.cluster(to)) };
+        planned.push(Planned { from, to, request });
+    }
     let peer = kubernetes(to).and_then(|kubernetes| kubernetes.nginx.as_ref()).and_then(|pod| pod.address);
     if let Some(address) = peer.filter(|_| from != to) {
         for port in std::iter::once(80).chain(TIDB_PORTS) {
@@ -62,7 +67,10 @@ async fn run(world: &World, planned: Planned) -> Probe {
     let result = match &planned.request {
         ProbeRequest::Dns { server, name } => coredns::ask(world, planned.from, server, name).await,
         ProbeRequest::Tcp { address, port } => tcp(world, planned.from, *address, *port).await,
-        ProbeRequest::Http { .. } => return nginx::http_probe(world, planned.from, planned.to).await,
+        ProbeRequest::Http { pod, url } => {
+            let result = nginx::curl(world, planned.from, pod, planned.to, url).await;
+            result.map_err(|failure| failure.to_string())
+        }
     };
     let result = result.unwrap_or_else(|message| ProbeResult::Error { message });
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -15,6 +15,7 @@ struct ClusterConfig<'a> {
     vpc: Vpc,
     // eksctl announces that Auto Mode will become its default, and the procedure does not work on it.
     auto_mode_config: AutoMode,
+    addons: [Addon; 1],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     availability_zones: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,12 +49,29 @@ struct AutoMode {
 }
 
 #[derive(Serialize)]
+struct Addon {
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Iam {
+    with_addon_policies: AddonPolicies,
+}
+
+#[derive(Serialize)]
+struct AddonPolicies {
+    ebs: bool,
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Group<'a> {
     name: &'a str,
     desired_capacity: u32,
     instance_type: &'a str,
     private_networking: bool,
+    iam: Iam,
 }
 
 /// The `ClusterConfig` of a cluster, as YAML, tagged with the run.
@@ -74,6 +92,8 @@ pub fn cluster_config(cluster: &Cluster, run_id: &str) -> Result<String, serde_s
         kubernetes_network_config: NetworkConfig { service_cidr: cluster.service_cidr.to_string() },
         vpc: Vpc { cidr: cluster.cidr_block.to_string() },
         auto_mode_config: AutoMode { enabled: false },
+        // As the page about deploying to EKS has it: TiDB's volumes are EBS volumes (C1.6).
+        addons: [Addon { name: "aws-ebs-csi-driver" }],
         availability_zones: cluster.availability_zones.iter().map(String::as_str).collect(),
         node_groups: groups(false),
         managed_node_groups: groups(true),
@@ -86,5 +106,6 @@ fn to_group(group: &NodeGroup) -> Group<'_> {
         desired_capacity: group.desired_capacity,
         instance_type: &group.instance_type,
         private_networking: group.private_networking,
+        iam: Iam { with_addon_policies: AddonPolicies { ebs: true } },
     }
 }

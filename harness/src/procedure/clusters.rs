@@ -159,23 +159,22 @@ async fn get_context(context: TaskContext<World>, scope: Scope) -> Result<Done, 
         .apiserver_version()
         .await
         .map_err(|error| kube_failure(format!("the Kubernetes API of {} does not answer", cluster.name), &error))?;
-    write_kubeconfig(world, &kubeconfig).await?;
+    write_kubeconfig(world, &kubeconfig)?;
     world.learn(index, |facts| facts.context = Some(name.clone()));
     Ok(Done::changed().note(name))
 }
 
 /// The kubeconfig of the run: in its directory, never in the user's own.
-async fn write_kubeconfig(world: &World, kubeconfig: &kube::config::Kubeconfig) -> Result<(), Failure> {
+fn write_kubeconfig(world: &World, kubeconfig: &kube::config::Kubeconfig) -> Result<(), Failure> {
     let path = world.directory.join(crate::run_directory::KUBECONFIG);
     let yaml = serde_saphyr::to_string(kubeconfig)
         .map_err(|error| Failure::new("the kubeconfig cannot be written as YAML").because(error))?;
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(format!("{} cannot be written", path.display())).because(error);
     // Several clusters write the same file: a rename never shows half of one.
-    let temporary = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4()));
-    let written = async {
-        tokio::fs::write(&temporary, yaml).await?;
-        tokio::fs::rename(&temporary, &path).await
-    };
-    written.await.map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(error))
+    let mut file = tempfile::NamedTempFile::new_in(&world.directory).map_err(|error| failed(&error))?;
+    std::io::Write::write_all(&mut file, yaml.as_bytes()).map_err(|error| failed(&error))?;
+    file.persist(&path).map(drop).map_err(|error| failed(&error))
 }
 
 async fn create_namespace(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure> {

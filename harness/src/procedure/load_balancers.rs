@@ -115,7 +115,7 @@ async fn deploy(context: TaskContext<World>, scope: Scope) -> Result<Done, Failu
     let index = cluster_of(scope)?;
     let mut made = false;
     for object in manifest::read(context.world(), MANIFEST).await? {
-        made |= manifest::apply(&context, index, NAMESPACE, &object).await?;
+        made |= manifest::apply(&context, index, Some(NAMESPACE), &object).await?;
     }
     Ok(if made { Done::changed() } else { Done::unchanged() })
 }

@@ -16,7 +16,8 @@ use crate::engine::{Condition, Done, Failure, TaskContext};
 use crate::observation::{Probe, ProbeRequest, ProbeResult};
 use crate::topology::{Cluster, ClusterIndex};
 
-const HEADING: &str = "Step 3. Verify the network interconnectivity";
+/// Heading of the document.
+pub(super) const HEADING: &str = "Step 3. Verify the network interconnectivity";
 const MANIFEST: &str = "sample-nginx.yaml";
 
 /// Name of the pod.
@@ -53,7 +54,7 @@ pub static DEPLOY: Step = Step {
     phase: Phase::Apply,
     each: Each::Cluster,
     needs: |_, _| vec![("write-nginx-manifest", Scope::All)],
-    commands: |topology, scope| command(topology.clusters.as_slice(), scope, "apply"),
+    commands: |topology, scope| command(&topology.clusters, scope, "apply", MANIFEST),
     calls: &["kubernetes:apply pods", "kubernetes:apply services"],
     gap: None,
     run: |context, scope| Box::pin(deploy(context, scope)),
@@ -105,16 +106,17 @@ pub static DELETE: Step = Step {
     phase: Phase::CleanUp,
     each: Each::Cluster,
     needs: |_, _| Vec::new(),
-    commands: |topology, scope| command(topology.clusters.as_slice(), scope, "delete"),
+    commands: |topology, scope| command(&topology.clusters, scope, "delete", MANIFEST),
     calls: &["kubernetes:delete pods", "kubernetes:delete services"],
     gap: None,
     run: |context, scope| Box::pin(delete(context, scope)),
 };
 
-fn command(clusters: &[Cluster], scope: Scope, verb: &str) -> Vec<String> {
+/// The command that applies or deletes a manifest in the namespace of a cluster.
+pub(super) fn command(clusters: &[Cluster], scope: Scope, verb: &str, manifest: &str) -> Vec<String> {
     match scope {
         Scope::Cluster(index) => vec![format!(
-            "kubectl --context ${{context_{index}}} -n {} {verb} -f {MANIFEST}",
+            "kubectl --context ${{context_{index}}} -n {} {verb} -f {manifest}",
             clusters.get(index.0).map_or("", |cluster| cluster.namespace.as_str()),
         )],
         _ => Vec::new(),
@@ -141,7 +143,7 @@ async fn deploy(context: TaskContext<World>, scope: Scope) -> Result<Done, Failu
     let cluster = world.cluster(index);
     let mut made = false;
     for object in manifest::read(world, MANIFEST).await? {
-        made |= manifest::apply(&context, index, &cluster.namespace, &object).await?;
+        made |= manifest::apply(&context, index, Some(&cluster.namespace), &object).await?;
     }
     let pods = pods(world, index).await?;
     let patience = world.patience();
@@ -227,18 +229,28 @@ async fn check(context: TaskContext<World>, scope: Scope) -> Result<Done, Failur
 }
 
 /// The documented check in one direction: `curl` in the pod sample-nginx of one cluster for the nginx of another.
-pub async fn http_probe(world: &World, from: ClusterIndex, to: ClusterIndex) -> Probe {
+async fn http_probe(world: &World, from: ClusterIndex, to: ClusterIndex) -> Probe {
     let url = url_of(world.cluster(to));
     let began = Instant::now();
-    let result = match curl(world, from, to, &url).await {
+    let result = match curl(world, from, POD, to, &url).await {
         Ok(result) => result,
         Err(failure) => ProbeResult::Error { message: failure.to_string() },
     };
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Probe { from: from.0, to: to.0, request: ProbeRequest::Http { url }, result, millis }
+    Probe { from: from.0, to: to.0, request: ProbeRequest::Http { pod: POD.to_owned(), url }, result, millis }
 }
 
-async fn curl(world: &World, from: ClusterIndex, to: ClusterIndex, url: &str) -> Result<ProbeResult, Failure> {
+/// `curl` in a pod of one cluster for the nginx of another.
+///
+/// # Errors
+/// When curl cannot be run, or the peer's access log cannot be read.
+pub(crate) async fn curl(
+    world: &World,
+    from: ClusterIndex,
+    pod: &str,
+    to: ClusterIndex,
+    url: &str,
+) -> Result<ProbeResult, Failure> {
     // The peer's access log shows the agent, and so which line belongs to this request.
     let agent = format!("acrossk8s/{}/{}", world.run_id, uuid::Uuid::new_v4());
     let command = [
@@ -255,8 +267,8 @@ async fn curl(world: &World, from: ClusterIndex, to: ClusterIndex, url: &str) ->
         url,
     ]
     .map(str::to_owned);
-    let output = exec(&pods(world, from).await?, POD, &command).await.map_err(|error| {
-        Failure::new(format!("curl cannot be run in {POD} of {}", world.cluster(from).name)).because(error)
+    let output = exec(&pods(world, from).await?, pod, &command).await.map_err(|error| {
+        Failure::new(format!("curl cannot be run in {pod} of {}", world.cluster(from).name)).because(error)
     })?;
     let (Some((body, trailer)), 0) = (output.stdout.rsplit_once('\n'), output.code) else {
         return Ok(curl_failure(&output));

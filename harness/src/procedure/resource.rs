@@ -60,13 +60,13 @@ pub enum Resource {
         /// Source.
         source: Ipv4Net,
     },
-    /// A namespaced Kubernetes object.
+    /// A Kubernetes object.
     Object {
         /// Cluster.
         cluster: String,
-        /// Namespace.
-        namespace: String,
-        /// Kind: `Pod` or `Service`.
+        /// Namespace; none for an object of the cluster.
+        namespace: Option<String>,
+        /// Kind, for example `Pod`.
         object: String,
         /// Name.
         name: String,
@@ -98,7 +98,8 @@ impl Resource {
                 format!("inbound rule for {source} in {group} ({region})")
             }
             Resource::Object { cluster, namespace, object, name } => {
-                format!("{object} {namespace}/{name} of {cluster}")
+                let namespace = namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+                format!("{object} {namespace}{name} of {cluster}")
             }
             Resource::CorefileEdit { cluster, .. } => format!("edit of the Corefile of {cluster}"),
         }

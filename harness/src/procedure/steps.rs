@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{World, clusters, coredns, load_balancers, nginx, peering, routes, security_groups};
+use super::{World, clusters, coredns, load_balancers, nginx, peering, probers, routes, security_groups, storage};
 use crate::engine::{Done, Failure, TaskContext};
 use crate::topology::{ClusterIndex, Pair, Topology};
 
@@ -124,6 +124,7 @@ pub static STEPS: &[&Step] = &[
     &clusters::CREATE_CLUSTER,
     &clusters::GET_CONTEXT,
     &clusters::CREATE_NAMESPACE,
+    &storage::CREATE_CLASS,
     &peering::GET_VPC_ID,
     &peering::CREATE_PEERING,
     &peering::ACCEPT_PEERING,
@@ -139,8 +140,10 @@ pub static STEPS: &[&Step] = &[
     &nginx::WRITE_MANIFEST,
     &nginx::DEPLOY,
     &nginx::AWAIT_NAME,
+    &probers::DEPLOY,
     &nginx::CHECK,
     &nginx::DELETE,
+    &probers::DELETE,
 ];
 
 /// A step for one scope.

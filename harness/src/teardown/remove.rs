@@ -44,7 +44,7 @@ impl Remover<'_> {
     pub async fn remove(&self, resource: &Resource) -> Result<Removed, Failure> {
         match resource {
             Resource::Object { cluster, namespace, object, name } => {
-                self.object(cluster, namespace, object, name).await
+                self.object(&resource.describe(), cluster, namespace.as_deref(), object, name).await
             }
             Resource::CorefileEdit { cluster, backup, .. } => self.corefile(cluster, backup).await,
             Resource::SecurityGroupRule { region, group, source } => {
@@ -107,16 +107,22 @@ impl Remover<'_> {
         kube::Client::try_from(config).map(Some).map_err(|error| kube_failure(what, &error))
     }
 
-    async fn object(&self, cluster: &str, namespace: &str, kind: &str, name: &str) -> Result<Removed, Failure> {
+    async fn object(
+        &self,
+        what: &str,
+        cluster: &str,
+        namespace: Option<&str>,
+        kind: &str,
+        name: &str,
+    ) -> Result<Removed, Failure> {
         let Some(client) = self.kubernetes(cluster).await? else { return Ok(Removed::WasGone) };
-        let what = format!("{kind} {namespace}/{name} of {cluster}");
         let api = manifest::api_of(client, kind, namespace)?;
-        let Some(found) = get(&api, name, &what).await? else { return Ok(Removed::WasGone) };
+        let Some(found) = get(&api, name, what).await? else { return Ok(Removed::WasGone) };
         if let Some(other) = self.not_ours(&found.metadata.annotations) {
             return Ok(Removed::NotOurs(other));
         }
-        delete(&api, name, &what).await?;
-        self.wait_gone(&what, || async { Ok(gone(get(&api, name, &what).await?.is_none())) }).await?;
+        delete(&api, name, what).await?;
+        self.wait_gone(what, || async { Ok(gone(get(&api, name, what).await?.is_none())) }).await?;
         if name == load_balancers::SERVICE {
             self.load_balancer_interfaces(cluster).await?;
         }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::LabError;
+use crate::eksctl::Addon;
 use crate::workloads::{COREDNS_IMAGE, Container, ExecIo, Images, Program};
 
 /// The Deployment and the ConfigMap of CoreDNS.
@@ -21,6 +23,7 @@ pub(super) const KUBE_DNS: &str = "kube-dns";
 
 const CNI_IMAGE: &str = "eks/amazon-k8s-cni";
 const PROXY_IMAGE: &str = "eks/kube-proxy";
+const EBS_CSI_IMAGE: &str = "eks/aws-ebs-csi-driver";
 
 /// The Corefile that EKS installs, byte for byte.
 ///
@@ -45,10 +48,10 @@ pub const COREFILE: &str = "\
 }
 ";
 
-/// Adds the programs of `aws-node` and `kube-proxy` where they are missing. What those do is done by the node agents and
-/// the controllers: their pods only run.
+/// Adds the programs of `aws-node`, `kube-proxy` and `ebs-csi-node` where they are missing. What the first two do is done by
+/// the node agents and the controllers, and there are no volumes: their pods only run.
 pub(super) fn add_images(images: &mut Images) {
-    for image in [CNI_IMAGE, PROXY_IMAGE] {
+    for image in [CNI_IMAGE, PROXY_IMAGE, EBS_CSI_IMAGE] {
         if images.resolve(image).is_none() {
             images.insert(image, Arc::new(Idle));
         }
@@ -74,9 +77,16 @@ impl Program for Idle {
     }
 }
 
-/// Installs the add-ons.
-pub(super) async fn apply(client: &Client, cluster_dns: Ipv4Addr) -> Result<(), LabError> {
+/// Installs the add-ons, the EBS CSI driver where it is asked for, and the StorageClass of EKS.
+pub(super) async fn apply(client: &Client, cluster_dns: Ipv4Addr, asked: &[Addon]) -> Result<(), LabError> {
+    let storage = async {
+        if asked.iter().any(|addon| addon.name == "aws-ebs-csi-driver") {
+            create::<DaemonSet>(client, ebs_csi_node()).await?;
+        }
+        create_in::<StorageClass>(&Api::all(client.clone()), gp2()).await
+    };
     tokio::try_join!(
+        storage,
         create::<ConfigMap>(client, config_map()),
         create::<Service>(client, service(cluster_dns)),
         create::<DaemonSet>(client, cni()),
@@ -96,10 +106,16 @@ where
         + serde::Serialize
         + DeserializeOwned,
 {
+    create_in::<K>(&Api::namespaced(client.clone(), "kube-system"), manifest).await
+}
+
+async fn create_in<K>(api: &Api<K>, manifest: Value) -> Result<(), LabError>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + DeserializeOwned,
+{
     let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let failed = |source| LabError::Kubernetes { what: format!("{} {name} cannot be created", K::kind(&())), source };
     let object: K = serde_json::from_value(manifest.clone()).map_err(|error| failed(kube::Error::SerdeError(error)))?;
-    let api: Api<K> = Api::namespaced(client.clone(), "kube-system");
     api.create(&PostParams::default(), &object).await.map(drop).map_err(failed)
 }
 
@@ -207,4 +223,20 @@ fn cni() -> Value {
 
 fn proxy() -> Value {
     daemon_set("kube-proxy", &format!("{PROXY_IMAGE}:v1.34.0"), &json!([]))
+}
+
+fn ebs_csi_node() -> Value {
+    daemon_set("ebs-csi-node", &format!("{EBS_CSI_IMAGE}:v1.50.1"), &json!([]))
+}
+
+/// The class that every EKS cluster begins with. It has not been the default since Kubernetes 1.30.
+///
+/// Source: EKS user guide, "Release notes for Kubernetes versions on standard support", 1.30.
+fn gp2() -> Value {
+    json!({
+        "metadata": { "name": "gp2" },
+        "provisioner": "kubernetes.io/aws-ebs",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "parameters": { "fsType": "ext4", "type": "gp2" },
+    })
 }

@@ -71,7 +71,7 @@ async fn start(world: &Arc<World>, config: &ClusterConfig, created: Created) -> 
     world.clusters.lock().insert((region.clone(), name.clone()), running.clone());
     let endpoint = cluster.url();
     world.aws.with(&region, |state, context| crate::aws::eks::set_endpoint(state, context, &name, &endpoint))?;
-    addons::apply(&cluster.client(), cluster_dns(created.service_cidr)).await?;
+    addons::apply(&cluster.client(), cluster_dns(created.service_cidr), &config.addons).await?;
     if has_nodes {
         await_coredns(world, &cluster).await?;
     }
