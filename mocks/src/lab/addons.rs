@@ -28,25 +28,7 @@ const EBS_CSI_IMAGE: &str = "eks/aws-ebs-csi-driver";
 /// The Corefile that EKS installs, byte for byte.
 ///
 /// Source: eksctl, `pkg/addons/default/assets/coredns-*.json`, the same for all versions.
-pub const COREFILE: &str = "\
-.:53 {
-    errors
-    health {
-        lameduck 5s
-      }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-      pods insecure
-      fallthrough in-addr.arpa ip6.arpa
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf
-    cache 30
-    loop
-    reload
-    loadbalance
-}
-";
+pub const COREFILE: &str = include_str!("../../../fixtures/corefiles/eks-default");
 
 /// Adds the programs of `aws-node`, `kube-proxy` and `ebs-csi-node` where they are missing. What the first two do is done by
 /// the node agents and the controllers, and there are no volumes: their pods only run.

@@ -10,24 +10,7 @@ use std::net::Ipv4Addr;
 use crate::ForwardZone;
 
 /// The Corefile of EKS's add-on.
-pub(crate) const EKS: &str = ".:53 {
-    errors
-    health {
-        lameduck 5s
-      }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-      pods insecure
-      fallthrough in-addr.arpa ip6.arpa
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf
-    cache 30
-    loop
-    reload
-    loadbalance
-}
-";
+pub(crate) const EKS: &str = include_str!("../../../../fixtures/corefiles/eks-default");
 
 fn zone(name: &str, upstreams: &[[u8; 4]]) -> ForwardZone {
     ForwardZone {

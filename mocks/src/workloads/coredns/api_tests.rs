@@ -23,24 +23,7 @@ use crate::workloads::testing::{Net, Rig};
 use crate::workloads::vpc_resolver;
 
 const CONF: &str = "/etc/coredns/Corefile";
-const EKS: &str = ".:53 {
-    errors
-    health {
-        lameduck 5s
-      }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-      pods insecure
-      fallthrough in-addr.arpa ip6.arpa
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf
-    cache 30
-    loop
-    reload
-    loadbalance
-}
-";
+const EKS: &str = include_str!("../../../../fixtures/corefiles/eks-default");
 
 fn metadata(namespace: &str, name: &str) -> Value {
     json!({ "namespace": namespace, "name": name, "resourceVersion": "1", "uid": name })
