@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod diagnosis;
 pub mod document;
 pub mod engine;
 pub mod environment;

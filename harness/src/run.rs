@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::diagnosis;
 use crate::document;
 use crate::engine::{self, Graph, Limits, Observer, Summary, TaskSpec};
 use crate::environment::Environment;
@@ -167,13 +168,17 @@ fn exit_code(interrupted: bool, provisioned: bool, applied: bool, verdicts: &[Ve
     }
 }
 
-/// Judges an observation and tells every verdict, and every clause that no invariant checks.
+/// Judges an observation and tells every verdict, why each failed probe failed, and every clause that no invariant
+/// checks.
 pub fn judge(topology: &Topology, observation: &Observation, sink: &EventSink) -> Vec<Verdict> {
     let began = sink.elapsed_ms();
     let verdicts: Vec<_> = invariants::judge(topology, observation).iter().map(|it| told(topology, it)).collect();
     sink.emit(Kind::PhaseStarted { phase: Phase::Judge, tasks: verdicts.len() });
     for verdict in &verdicts {
         sink.emit(Kind::VerdictReached(verdict.clone()));
+    }
+    for diagnosis in diagnosis::diagnose(topology, observation) {
+        sink.emit(Kind::ProbeDiagnosed(diagnosis::told(topology, &diagnosis)));
     }
     for (clause, reason) in invariants::unchecked_clauses() {
         sink.emit(Kind::ClauseUnchecked { clause: clause.to_string(), reason: reason.to_string() });

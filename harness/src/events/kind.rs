@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Diagnosis;
 use crate::engine::Failure;
 
 /// Version of the events' form.
@@ -164,6 +165,8 @@ pub enum Kind {
     },
     /// An invariant was judged.
     VerdictReached(Verdict),
+    /// A probe failed, and why.
+    ProbeDiagnosed(Diagnosis),
     /// A clause that no invariant checks.
     ClauseUnchecked {
         /// The clause.

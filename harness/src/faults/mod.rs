@@ -4,9 +4,11 @@
 //! procedure, so that it works on every environment.
 
 mod catalogue;
+mod causes;
 mod corefiles;
 
 pub use catalogue::CATALOGUE;
+pub use causes::{Named, causes_of};
 
 use std::collections::BTreeSet;
 

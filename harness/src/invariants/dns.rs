@@ -93,7 +93,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
 ];
 
 /// A probe's result in words.
-pub(super) fn tell(result: &ProbeResult) -> String {
+pub(crate) fn tell(result: &ProbeResult) -> String {
     match result {
         ProbeResult::Http { status, .. } => format!("HTTP {status}"),
         ProbeResult::Dns { code, addresses } => {

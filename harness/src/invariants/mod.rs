@@ -40,9 +40,12 @@ mod view;
 
 pub use cause::{Cause, Relation};
 pub use check::{Failure, Finding, Judged, Shortfall};
+pub(crate) use dns::tell;
 pub use judge::judge;
+pub(crate) use source_address::keeps_pod_address;
 pub use unchecked::{UNCHECKED, unchecked_clauses};
 pub use verdict::{Outcome, Root, Subject, Verdict};
+pub(crate) use view::View;
 
 use std::sync::LazyLock;
 

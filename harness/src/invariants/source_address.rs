@@ -25,7 +25,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[Invariant {
 ///
 /// Source: amazon-vpc-cni-k8s, README: without `AWS_VPC_K8S_CNI_EXTERNALSNAT` packets that leave the VPC get the node's
 /// primary address, but for the blocks of `AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`.
-fn keeps_pod_address(env: &BTreeMap<String, String>, to: Ipv4Net) -> bool {
+pub(crate) fn keeps_pod_address(env: &BTreeMap<String, String>, to: Ipv4Net) -> bool {
     let external = env.get("AWS_VPC_K8S_CNI_EXTERNALSNAT").is_some_and(|it| it.eq_ignore_ascii_case("true"));
     let excluded = env.get("AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS").map(String::as_str).unwrap_or_default();
     let mut excluded = excluded.split(',').filter_map(|block| block.trim().parse::<Ipv4Net>().ok());

@@ -1,6 +1,7 @@
 //! Reading AWS, Kubernetes and probes into an [`Observation`].
 
 mod aws;
+mod fabric;
 mod kubernetes;
 mod load_balancers;
 mod model;
@@ -8,6 +9,7 @@ mod probes;
 
 use std::sync::Arc;
 
+pub use fabric::{UNREAD, fabric};
 pub use model::*;
 pub use probes::TIDB_PORTS;
 

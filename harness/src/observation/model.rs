@@ -404,7 +404,7 @@ pub struct Probe {
 }
 
 /// A live request.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "probe", rename_all = "snake_case")]
 pub enum ProbeRequest {
     /// `curl URL` in a pod: in sample-nginx, as the document has it, or in a prober.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Report, TaskReport};
+use super::{Report, TaskReport, diagnosis_lines};
 use crate::events::{Finding, Outcome, Verdict};
 
 /// The report as JUnit XML.
@@ -23,7 +23,7 @@ pub fn to_junit(report: &Report) -> Result<String, String> {
         add(format!("Tasks: {heading}"), task_case(task));
     }
     for verdict in &report.verdicts {
-        add(format!("Invariants: {}", verdict.heading), verdict_case(verdict));
+        add(format!("Invariants: {}", verdict.heading), verdict_case(report, verdict));
     }
     for (clause, reason) in &report.unchecked {
         let status = skipped(reason);
@@ -57,18 +57,26 @@ fn task_case(task: &TaskReport) -> TestCase {
     case
 }
 
-fn verdict_case(verdict: &Verdict) -> TestCase {
+fn verdict_case(report: &Report, verdict: &Verdict) -> TestCase {
     let status = match &verdict.outcome {
         Outcome::Pass => TestCaseStatus::success(),
         Outcome::Fail => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message(&verdict.title);
-            if let Some(finding) = &verdict.finding {
-                status.set_description(describe(finding));
+            let parts = verdict.finding.as_ref().map(describe).into_iter().chain(why(report, verdict));
+            let text = parts.collect::<Vec<_>>().join("\n\n");
+            if !text.is_empty() {
+                status.set_description(text);
             }
             status
         }
-        Outcome::Blocked { by } => skipped(&format!("blocked by {by}")),
+        Outcome::Blocked { by } => {
+            let mut status = skipped(&format!("blocked by {by}"));
+            if let Some(why) = why(report, verdict) {
+                status.set_description(why);
+            }
+            status
+        }
         Outcome::NotApplicable { reason } => skipped(&format!("not applicable: {reason}")),
     };
     let mut case = TestCase::new(format!("{} [{}]", verdict.invariant, verdict.subject), status);
@@ -91,6 +99,20 @@ fn teardown_case(report: &Report) -> TestCase {
         skipped("no inventory was taken")
     };
     TestCase::new("nothing is left", status)
+}
+
+/// Why the probes of a verdict failed: each cause once, with the path of the first probe that it stops.
+fn why(report: &Report, verdict: &Verdict) -> Option<String> {
+    let mut told = Vec::new();
+    let mut lines = Vec::new();
+    for diagnosis in report.diagnoses_of(verdict) {
+        let conclusion = (&diagnosis.cause, &diagnosis.not_known);
+        if !told.contains(&conclusion) {
+            told.push(conclusion);
+            lines.extend(diagnosis_lines(diagnosis));
+        }
+    }
+    (!lines.is_empty()).then(|| anstream::adapter::strip_str(&lines.join("\n")).to_string())
 }
 
 fn describe(finding: &Finding) -> String {

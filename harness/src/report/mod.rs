@@ -1,11 +1,13 @@
 //! Reports: subscribers to the events, and renderings of a recorded stream. They see nothing but events.
 
+mod diagnosis;
 mod json;
 mod junit;
 mod live;
 mod plain;
 mod summary;
 
+pub use diagnosis::diagnosis_lines;
 pub use json::{events_schema, report_schema, to_json};
 pub use junit::to_junit;
 pub use live::Live;

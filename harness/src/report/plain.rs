@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use owo_colors::OwoColorize as _;
 
-use super::{Report, summarise};
+use super::diagnosis::{is_same, known_line};
+use super::{Report, diagnosis_lines, summarise};
 use crate::engine::Failure;
-use crate::events::{Event, Kind, Outcome, Phase, Subscriber, Verdict};
+use crate::events::{Cause, Event, Kind, Outcome, Phase, Subscriber, Verdict};
 
 /// Turns events into lines.
 #[derive(Default)]
@@ -95,6 +96,7 @@ impl Plain {
             | Kind::TaskProgress { .. }
             | Kind::ProbeFinished { .. }
             | Kind::VerdictReached(_)
+            | Kind::ProbeDiagnosed(_)
             | Kind::ClauseUnchecked { .. }
             | Kind::Unknown => Vec::new(),
         }
@@ -137,6 +139,7 @@ fn failure_lines(failure: &Failure) -> Vec<String> {
 fn verdict_lines(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     let mut heading = "";
+    let mut told = Vec::new();
     let mut at = 0;
     while at < report.verdicts.len() {
         let first = &report.verdicts[at];
@@ -147,7 +150,7 @@ fn verdict_lines(report: &Report) -> Vec<String> {
             heading = &first.heading;
             lines.push(format!("  {}", heading.underline()));
         }
-        lines.extend(group_lines(group));
+        lines.extend(group_lines(report, group, &mut told));
     }
     if !report.unchecked.is_empty() {
         lines.push(format!("  clauses without an invariant: {}; report.json says why", report.unchecked.len()));
@@ -155,7 +158,8 @@ fn verdict_lines(report: &Report) -> Vec<String> {
     lines
 }
 
-fn group_lines(group: &[Verdict]) -> Vec<String> {
+/// One line for an invariant, and its failures. `told` are the causes told so far, each with the subject.
+fn group_lines<'a>(report: &'a Report, group: &'a [Verdict], told: &mut Vec<(&'a str, &'a Cause)>) -> Vec<String> {
     let Some(first) = group.first() else { return Vec::new() };
     let count = |wanted: fn(&Outcome) -> bool| group.iter().filter(|it| wanted(&it.outcome)).count();
     let pass = count(|it| *it == Outcome::Pass);
@@ -186,10 +190,37 @@ fn group_lines(group: &[Verdict]) -> Vec<String> {
                 }
             }
             Outcome::Blocked { by } => lines.push(format!("      blocked {}: by {by}", verdict.subject)),
-            Outcome::Pass | Outcome::NotApplicable { .. } => {}
+            Outcome::Pass | Outcome::NotApplicable { .. } => continue,
         }
+        lines.extend(why_lines(report, verdict, told));
     }
     lines
+}
+
+/// Why the probes of a verdict failed. A cause is told whole once for each subject.
+fn why_lines<'a>(report: &'a Report, verdict: &'a Verdict, told: &mut Vec<(&'a str, &'a Cause)>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut known: Vec<(&Cause, usize)> = Vec::new();
+    let mut unknown = Vec::new();
+    for diagnosis in report.diagnoses_of(verdict) {
+        let Some(cause) = &diagnosis.cause else {
+            if !unknown.contains(&&diagnosis.not_known) {
+                unknown.push(&diagnosis.not_known);
+                lines.extend(diagnosis_lines(diagnosis));
+            }
+            continue;
+        };
+        if !told.iter().any(|(subject, it)| *subject == verdict.subject && is_same(it, cause)) {
+            told.push((&verdict.subject, cause));
+            lines.extend(diagnosis_lines(diagnosis));
+        } else if let Some((_, count)) = known.iter_mut().find(|(it, _)| is_same(it, cause)) {
+            *count += 1;
+        } else {
+            known.push((cause, 1));
+        }
+    }
+    lines.extend(known.into_iter().map(|(cause, count)| known_line(cause, count)));
+    lines.into_iter().map(|line| format!("        {line}")).collect()
 }
 
 fn summary_lines(report: &Report, exit_code: u8, meaning: &str, duration_ms: u64) -> Vec<String> {

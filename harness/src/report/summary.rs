@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Failure;
-use crate::events::{Event, Kind, Outcome, Phase, Verdict};
+use crate::events::{Diagnosis, Event, Kind, Outcome, Phase, Verdict};
 
 /// A run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,9 @@ pub struct Report {
     pub tasks: Vec<TaskReport>,
     /// Verdicts.
     pub verdicts: Vec<Verdict>,
+    /// Why each failed probe failed.
+    #[serde(default)]
+    pub diagnoses: Vec<Diagnosis>,
     /// Clauses that no invariant checks, with the reason.
     pub unchecked: Vec<(String, String)>,
     /// What could not be taken down.
@@ -90,6 +93,11 @@ pub struct Counts {
 }
 
 impl Report {
+    /// Diagnoses of the probes that a verdict is about.
+    pub fn diagnoses_of<'a>(&'a self, verdict: &'a Verdict) -> impl Iterator<Item = &'a Diagnosis> {
+        self.diagnoses.iter().filter(|it| it.invariant == verdict.invariant && it.subject == verdict.subject)
+    }
+
     /// Counts the verdicts.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
@@ -145,6 +153,7 @@ fn apply(report: &mut Report, open: &mut Vec<TaskReport>, event: &Event) {
         }
         Kind::TaskSkipped { task, because } => close(report, open, &task, "skipped", Some(because), None, 0),
         Kind::VerdictReached(verdict) => report.verdicts.push(verdict),
+        Kind::ProbeDiagnosed(diagnosis) => report.diagnoses.push(diagnosis),
         Kind::ClauseUnchecked { clause, reason } => report.unchecked.push((clause, reason)),
         Kind::Removed { failure: Some(failure), .. } => report.not_removed.push(failure),
         Kind::Removed { .. } => report.removed += 1,

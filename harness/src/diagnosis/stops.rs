@@ -1,0 +1,335 @@
+//! From what stops a packet to the cause that somebody has to mend.
+
+use std::net::Ipv4Addr;
+
+use acrossk8s_vpc::{Direction, PeeringState, Stop, Way};
+use ipnet::Ipv4Net;
+
+use super::code::{Code, Own};
+use super::model::{Cause, Mend, Resource, Stopped};
+use super::sight::Sight;
+use crate::observation::{SecurityGroup, UNREAD};
+use crate::topology::{ClusterIndex, overlap};
+
+/// What is to be mended.
+struct Mending {
+    resources: Vec<Resource>,
+    mend: Mend,
+}
+
+impl Sight<'_> {
+    /// The cause that a stop is, on the way between two clusters; or why the observation does not tell.
+    pub(super) fn cause_of(&self, stop: &Stop, from: ClusterIndex, to: ClusterIndex) -> Stopped {
+        if let Some(reason) = self.unread(stop) {
+            return Stopped::Unknown(reason);
+        }
+        if let Some(cause) = self.beneath(stop, from, to) {
+            return Stopped::Cause(Box::new(cause));
+        }
+        let Mending { resources, mend } = self.mending(stop, from, to);
+        let explanation = match stop {
+            Stop::SecurityGroupRules { interface, groups, .. } => {
+                format!("{stop}{}", self.unattached(interface, groups, stop))
+            }
+            _ => stop.to_string(),
+        };
+        Stopped::Cause(Box::new(Cause { code: Code::Analyzer(stop.code()), way: stop.way(), resources, explanation, mend }))
+    }
+
+    /// What of the observation a stop depends on and is not there.
+    fn unread(&self, stop: &Stop) -> Option<String> {
+        let missing = |what: &str| Some(format!("{what} is not in the observation"));
+        let interfaces = |vpc: &str| match self.of_vpc(vpc) {
+            None => missing(vpc),
+            Some(index) => {
+                let none = self.view.cluster(index).is_ok_and(|it| it.interfaces.is_empty() || it.subnets.is_empty());
+                let unread = self.region_was_read(index, "network interfaces").err().or_else(|| {
+                    none.then(|| Stopped::Unknown(format!("no network interface of {vpc} is in the observation")))
+                });
+                match unread {
+                    Some(Stopped::Unknown(reason)) => Some(reason),
+                    _ => None,
+                }
+            }
+        };
+        match stop {
+            Stop::UnknownResource { referrer, id } => match id.strip_prefix(UNREAD) {
+                Some(what) => missing(&format!("the {what} of {referrer}")),
+                None => missing(&format!("{id}, to which {referrer} refers,")),
+            },
+            Stop::NoSourceInterface { vpc, .. } | Stop::NoDestinationInterface { vpc, .. } => interfaces(vpc),
+            Stop::SecurityGroupRules { groups, .. } => {
+                let seen = |id: &String| self.owner(|it| it.security_groups.iter().any(|group| group.id == *id)).is_some();
+                groups.iter().find(|id| !seen(id)).and_then(|id| missing(&format!("security group {id}")))
+            }
+            // A route that is active leads to a connection that is; so it was only not seen.
+            Stop::BlackholeRoute { state: None, route_table, route, peering, .. } => {
+                let is_active = self.owner(|cluster| {
+                    let table = cluster.route_tables.iter().find(|table| table.id == *route_table);
+                    table.is_some_and(|table| {
+                        table.routes.iter().any(|it| it.destination == *route && it.state == "active")
+                    })
+                });
+                is_active.and_then(|_| missing(&format!("peering connection {peering}")))
+            }
+            Stop::NoTargets { load_balancer, port } => {
+                let has = self.owner(|cluster| {
+                    let listeners = cluster.load_balancers.iter().filter(|it| it.arn == *load_balancer);
+                    listeners.flat_map(|it| &it.listeners).any(|it| it.port == *port && !it.targets.is_empty())
+                });
+                has.and_then(|_| missing(&format!("the network interfaces of the targets of {load_balancer}")))
+            }
+            _ => None,
+        }
+    }
+
+    /// What lies beneath a stop: CIDR blocks that overlap, or no VPC peering connection to lead a route to.
+    fn beneath(&self, stop: &Stop, from: ClusterIndex, to: ClusterIndex) -> Option<Cause> {
+        match stop {
+            Stop::OverlappingVpc { way, reached, wanted, .. } => {
+                let cause = self.overlap(self.of_vpc(reached)?, self.of_vpc(wanted)?)?;
+                let explanation = format!("{}; {stop}", cause.explanation);
+                Some(Cause { way: *way, explanation, ..cause })
+            }
+            // It came out in a third VPC.
+            Stop::NoDestinationInterface { vpc, .. } => {
+                let third = self.of_vpc(vpc).filter(|it| *it != from && *it != to)?;
+                [to, from].into_iter().find_map(|end| self.overlap(end, third))
+            }
+            Stop::NoRoute { .. } | Stop::RouteLeadsElsewhere { .. } => self.no_peering(stop, from, to),
+            _ => None,
+        }
+    }
+
+    /// That CIDR blocks of two VPCs overlap, if they do.
+    pub(super) fn overlap(&self, a: ClusterIndex, b: ClusterIndex) -> Option<Cause> {
+        let (low, high) = if a < b { (a, b) } else { (b, a) };
+        let (view, blocks) = (self.view, self.view.cidr_blocks(high));
+        let (mine, theirs) = view.cidr_blocks(low).into_iter().find_map(|mine| {
+            blocks.iter().find(|theirs| overlap(mine, **theirs)).map(|theirs| (mine, *theirs))
+        })?;
+        let vpc = |index| {
+            let id = view.vpc(index).map_or_else(|_| "unknown".to_owned(), |vpc| vpc.id.clone());
+            self.resource("vpc", id, index)
+        };
+        let explanation = format!(
+            "{mine} of {} overlaps {theirs} of {}: VPCs with overlapping blocks cannot be peered, and an address in both \
+             is ambiguous",
+            view.name(low),
+            view.name(high)
+        );
+        Some(Cause {
+            code: Code::Own(Own::VpcCidrOverlap),
+            way: Way::Forward,
+            resources: vec![vpc(high), vpc(low)],
+            explanation,
+            mend: self.rebuild(high),
+        })
+    }
+
+    /// What keeps a route from leading across: there is no peering connection, or one that never will carry packets.
+    fn no_peering(&self, stop: &Stop, from: ClusterIndex, to: ClusterIndex) -> Option<Cause> {
+        let (a, b) = (self.view.vpc(from).ok()?, self.view.vpc(to).ok()?);
+        if [from, to].into_iter().any(|index| self.region_was_read(index, "peering connections").is_err()) {
+            return None;
+        }
+        let pair = format!("{} ({}) and {} ({})", self.view.name(from), a.id, self.view.name(to), b.id);
+        let peering = self.peering(from, to);
+        let (code, explanation, resources, mend) = match peering {
+            None if from != to => {
+                let resources = vec![self.resource("vpc", &a.id, from), self.resource("vpc", &b.id, to)];
+                let explanation = format!("there is no VPC peering connection between {pair}, so no route leads across");
+                (Own::PeeringMissing, explanation, resources, self.make_peering(from, to))
+            }
+            Some(it) if is_over(it.state) => {
+                let resources = vec![pcx(&it.id)];
+                let explanation =
+                    format!("{} between {pair} is {}, so no route leads across", it.id, it.state);
+                (Own::PeeringNotActive, explanation, resources, self.revive_peering(from, to, it))
+            }
+            _ => return None,
+        };
+        Some(Cause { code: Code::Own(code), way: stop.way(), resources, explanation, mend })
+    }
+
+    fn mending(&self, stop: &Stop, from: ClusterIndex, to: ClusterIndex) -> Mending {
+        // Of the two clusters, the one that is not at hand.
+        let other = |at: ClusterIndex| if at == from { to } else { from };
+        let table_of = |id: &str| self.owner(|it| it.route_tables.iter().any(|table| table.id == id)).unwrap_or(from);
+        match stop {
+            Stop::NoRoute { route_table, destination, .. } => {
+                let at = table_of(route_table);
+                let mend = self.add_routes(at, other(at), route_table, *destination);
+                Mending { resources: vec![self.resource("route-table", route_table, at)], mend }
+            }
+            Stop::RouteLeadsElsewhere { route_table, destination, route, .. } => {
+                let at = table_of(route_table);
+                let block = self.block_with(other(at), *destination);
+                // A route as specific as the peer's block, or more, stands in the way of a right one.
+                let mend = if block.contains(route) {
+                    self.turn_routes(at, other(at), route_table, *route, *destination)
+                } else {
+                    self.add_routes(at, other(at), route_table, *destination)
+                };
+                Mending { resources: vec![self.resource("route-table", route_table, at)], mend }
+            }
+            Stop::BlackholeRoute { route_table, route, peering, destination, .. } => {
+                let at = table_of(route_table);
+                let table = self.resource("route-table", route_table, at);
+                let right = self.peering(at, other(at));
+                let seen = self.view.observation.peerings.iter().find(|it| it.id == *peering);
+                let mend = match (seen, right) {
+                    // Another connection carries packets already: the route points to one that is gone.
+                    (_, Some(right)) if right.id != *peering => {
+                        self.turn_routes(at, other(at), route_table, *route, *destination)
+                    }
+                    (Some(seen), _) => self.revive_peering(at, other(at), seen),
+                    (None, _) => self.make_peering(at, other(at)),
+                };
+                Mending { resources: vec![pcx(peering), table], mend }
+            }
+            Stop::PeeringOfOtherVpc { route_table, route, peering, destination, .. } => {
+                let at = table_of(route_table);
+                let mend = self.turn_routes(at, other(at), route_table, *route, *destination);
+                Mending { resources: vec![self.resource("route-table", route_table, at), pcx(peering)], mend }
+            }
+            Stop::OverlappingVpc { reached, wanted, .. } => {
+                let vpc = |id: &str| (self.of_vpc(id).unwrap_or(to), id.to_owned());
+                let ((reached_at, reached), (wanted_at, wanted)) = (vpc(reached), vpc(wanted));
+                let resources =
+                    vec![self.resource("vpc", reached, reached_at), self.resource("vpc", wanted, wanted_at)];
+                Mending { resources, mend: self.rebuild(reached_at) }
+            }
+            Stop::SecurityGroupRules { direction, interface, groups, peer, .. } => {
+                let at = self.of_interface(interface).unwrap_or(to);
+                let group = self.group_to_open(at, groups);
+                let mend = self.allow(at, *direction, &group, self.block_of(from, to, *peer));
+                let mut resources = vec![self.resource("security-group", group.clone(), at)];
+                resources.extend(groups.iter().filter(|id| **id != group).map(|id| self.resource("security-group", id, at)));
+                resources.push(self.resource("network-interface", interface, at));
+                Mending { resources, mend }
+            }
+            Stop::SecurityGroupReference { direction, interface, group, peer, .. } => {
+                let at = self.of_interface(interface).unwrap_or(to);
+                let mend = self.allow(at, *direction, group, self.block_of(from, to, *peer));
+                let interface = self.resource("network-interface", interface, at);
+                Mending { resources: vec![self.resource("security-group", group, at), interface], mend }
+            }
+            Stop::NetworkAcl { direction, acl, subnet, rule, peer, .. } => {
+                let at = self.owner(|it| it.network_acls.iter().any(|it| it.id == *acl)).unwrap_or(to);
+                let mend = self.allow_in_acl(at, *direction, acl, *rule, self.block_of(from, to, *peer));
+                let subnet = self.resource("subnet", subnet, at);
+                Mending { resources: vec![self.resource("network-acl", acl, at), subnet], mend }
+            }
+            Stop::LoadBalancerNotActive { load_balancer: arn }
+            | Stop::NoListener { load_balancer: arn, .. }
+            | Stop::NoTargets { load_balancer: arn, .. }
+            | Stop::NoTargetsInZone { load_balancer: arn, .. }
+            | Stop::Hairpin { load_balancer: arn, .. } => {
+                let at = self.owner(|it| it.load_balancers.iter().any(|it| it.arn == *arn)).unwrap_or(to);
+                Mending { resources: vec![self.resource("load-balancer", arn, at)], mend: self.balance(stop, arn, at) }
+            }
+            Stop::NoSourceInterface { vpc, address }
+            | Stop::NoDestinationInterface { vpc, address }
+            | Stop::ResolverOfOtherVpc { vpc, address } => {
+                let at = self.of_vpc(vpc).unwrap_or(to);
+                let mend = Mend::by([format!(
+                    "aws ec2 describe-network-interfaces --region {} --filters Name=vpc-id,Values={vpc} \
+                     Name=addresses.private-ip-address,Values={address}",
+                    self.view.region(at)
+                )])
+                .and(format!("find out what {address} was; a pod that has it is to be made again"));
+                Mending { resources: vec![self.resource("vpc", vpc, at)], mend }
+            }
+            Stop::UnknownResource { id, .. } => Mending {
+                resources: vec![Resource { kind: "unknown", id: id.clone(), cluster: None }],
+                mend: Mend::only("observe again"),
+            },
+        }
+    }
+
+    fn balance(&self, stop: &Stop, arn: &str, at: ClusterIndex) -> Mend {
+        let region = self.view.region(at);
+        match stop {
+            Stop::LoadBalancerNotActive { .. } => {
+                Mend::by([format!("aws elbv2 wait load-balancer-available --region {region} --load-balancer-arns {arn}")])
+            }
+            Stop::NoTargets { .. } => {
+                let nodes = self.view.kubernetes(at).map(|it| it.nodes.as_slice()).unwrap_or_default();
+                let ids: Vec<String> =
+                    nodes.iter().filter_map(|node| Some(format!("Id={}", node.instance.as_ref()?))).collect();
+                Mend::by([format!(
+                    "aws elbv2 register-targets --region {region} --target-group-arn $(aws elbv2 describe-target-groups \
+                     --region {region} --load-balancer-arn {arn} --query 'TargetGroups[0].TargetGroupArn' --output text) \
+                     --targets {}",
+                    ids.join(" ")
+                )])
+            }
+            Stop::NoTargetsInZone { .. } => {
+                let annotation = "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled=true";
+                Mend::by([self.kubectl(
+                    at,
+                    &format!("-n kube-system annotate --overwrite service across-cluster-dns-tcp {annotation}"),
+                )])
+            }
+            Stop::Hairpin { .. } => Mend::only("a node cannot reach itself through its own load balancer: ask from another"),
+            _ => self.apply_dns_service(at),
+        }
+    }
+
+    /// The cluster with a network interface.
+    fn of_interface(&self, id: &str) -> Option<ClusterIndex> {
+        self.owner(|it| it.interfaces.iter().any(|interface| interface.id == id))
+    }
+
+    /// The block of whichever cluster has an address on the way between two; the address alone when neither has.
+    fn block_of(&self, from: ClusterIndex, to: ClusterIndex, address: Ipv4Addr) -> Ipv4Net {
+        let blocks = [from, to].map(|index| self.block_with(index, address));
+        blocks.into_iter().find(|block| block.contains(&address)).unwrap_or_else(|| Ipv4Net::from(address))
+    }
+
+    /// Of the groups that an interface carries, the one that the document opens, else the first.
+    fn group_to_open(&self, at: ClusterIndex, carried: &[String]) -> String {
+        let documented = |id: &&String| self.view.security_group(at, id).is_ok_and(is_shared);
+        carried.iter().find(documented).or(carried.first()).cloned().unwrap_or_default()
+    }
+
+    /// Tells of a group that has a rule for the packet and is not carried by the interface.
+    fn unattached(&self, interface: &str, carried: &[String], stop: &Stop) -> String {
+        let Stop::SecurityGroupRules { direction, packet, peer, .. } = stop else { return String::new() };
+        let groups = self.of_interface(interface).and_then(|at| self.view.cluster(at).ok());
+        let fabric = self.fabric.fabric();
+        let allows = |group: &&SecurityGroup| {
+            let rules = fabric.security_groups.get(&group.id).map(|group| match direction {
+                Direction::Ingress => &group.ingress,
+                Direction::Egress => &group.egress,
+            });
+            rules.into_iter().flatten().any(|rule| {
+                let has = matches!(rule.peer, acrossk8s_vpc::RulePeer::Cidr(block) if block.contains(peer));
+                has && packet.matches(rule.protocol, rule.ports)
+            })
+        };
+        let mut others = groups.into_iter().flat_map(|it| &it.security_groups).filter(|it| !carried.contains(&it.id));
+        match others.find(allows) {
+            Some(group) if *direction == Direction::Ingress => {
+                format!("; {} ({}) has such a rule, and {interface} does not carry it", group.id, group.group_name)
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Whether a peering connection will never carry packets again.
+const fn is_over(state: PeeringState) -> bool {
+    use PeeringState::{Deleted, Deleting, Expired, Failed, Rejected};
+    matches!(state, Deleting | Deleted | Rejected | Expired | Failed)
+}
+
+fn pcx(id: &str) -> Resource {
+    Resource { kind: "vpc-peering-connection", id: id.to_owned(), cluster: None }
+}
+
+/// Whether a group is the one that the document's step 2 names.
+fn is_shared(group: &SecurityGroup) -> bool {
+    group.name.iter().chain([&group.group_name]).any(|name| name.contains("ClusterSharedNodeSecurityGroup"))
+}
