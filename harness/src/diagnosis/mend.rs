@@ -18,7 +18,8 @@ impl Sight<'_> {
         let Some(peering) = self.peering(from, to) else {
             return self.make_peering(from, to);
         };
-        let leads = |table: &RouteTable| table.routes.iter().any(|it| it.destination == block && it.target == peering.id);
+        let leads =
+            |table: &RouteTable| table.routes.iter().any(|it| it.destination == block && it.target == peering.id);
         let lacking = self.tables(from, at).into_iter().filter(|table| !leads(table));
         Mend::by(lacking.map(|table| {
             // A route with the very destination, to something else, is replaced: there can be only one.
@@ -86,7 +87,9 @@ impl Sight<'_> {
     pub(super) fn make_peering(&self, a: ClusterIndex, b: ClusterIndex) -> Mend {
         let Some(Pair { requester, accepter }) = Pair::of(a, b) else { return Mend::default() };
         if [a, b].into_iter().any(|index| self.region_was_read(index, "peering connections").is_err()) {
-            return Mend::only("observe again: the VPC peering connections, to which a route is to lead, were not read");
+            return Mend::only(
+                "observe again: the VPC peering connections, to which a route is to lead, were not read",
+            );
         }
         let id = |index| self.view.vpc(index).map_or("VPC_ID", |vpc| vpc.id.as_str());
         let (here, there) = (self.view.region(requester), self.view.region(accepter));

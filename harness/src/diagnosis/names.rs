@@ -80,7 +80,10 @@ impl<'a> Walk<'_, 'a> {
         let refused = |line: usize, message: &str| {
             let mend = self.sight.edit_corefile(
                 index,
-                format!("mend line {line}, or restore the back-up: {}", self.sight.kubectl(index, &format!("apply -f {name}-coredns.yaml.bk"))),
+                format!(
+                    "mend line {line}, or restore the back-up: {}",
+                    self.sight.kubectl(index, &format!("apply -f {name}-coredns.yaml.bk"))
+                ),
             );
             let explanation = format!("line {line} of the Corefile of {name}: {message}: {goes_on}");
             self.stop(Own::CorefileRefused, self.config_map(index), explanation, mend)
@@ -136,9 +139,10 @@ impl<'a> Walk<'_, 'a> {
             _ => {
                 // There is nothing to forward to while the peer has no load balancer.
                 self.load_balancer()?;
-                let explanation =
-                    format!("the Corefile of {cluster} has no server block that forwards {zone}: names of {peer} are \
-                             looked for in {cluster} itself");
+                let explanation = format!(
+                    "the Corefile of {cluster} has no server block that forwards {zone}: names of {peer} are \
+                             looked for in {cluster} itself"
+                );
                 let mend = self.edit_block("at the end");
                 Err(self.stop(Own::CorefileZoneMissing, self.config_map(self.from), explanation, mend))
             }
@@ -227,7 +231,10 @@ impl<'a> Walk<'_, 'a> {
             return Err(none(format!("got a load balancer of type {} ({})", balancer.kind, balancer.arn)));
         }
         if balancer.addresses.is_empty() {
-            return Err(Stopped::unknown(format!("the addresses of load balancer {} are not in the observation", balancer.name)));
+            return Err(Stopped::unknown(format!(
+                "the addresses of load balancer {} are not in the observation",
+                balancer.name
+            )));
         }
         Ok(balancer)
     }
@@ -255,12 +262,15 @@ impl<'a> Walk<'_, 'a> {
             return Err(self.stop(Own::DnsServiceWithoutEndpoints, at(), explanation, mend));
         }
         // Port names are those of the CoreDNS container, which listens on 53.
-        let wrong = service.ports.iter().find(|(_, it, _, target)| {
-            *it == port && target.parse::<u16>().is_ok_and(|target| target != 53)
-        });
+        let wrong = service
+            .ports
+            .iter()
+            .find(|(_, it, _, target)| *it == port && target.parse::<u16>().is_ok_and(|target| target != 53));
         if let Some((_, _, _, target)) = wrong {
-            let explanation =
-                format!("Service {} of {name} hands port {port} to port {target}, and CoreDNS listens on 53", super::DNS_SERVICE);
+            let explanation = format!(
+                "Service {} of {name} hands port {port} to port {target}, and CoreDNS listens on 53",
+                super::DNS_SERVICE
+            );
             return Err(self.stop(Own::DnsServicePortMismatch, at(), explanation, self.sight.apply_dns_service(to)));
         }
         Ok(service.ready_endpoints.iter().copied().filter(|it| coredns(it)).collect())
@@ -274,7 +284,10 @@ impl<'a> Walk<'_, 'a> {
         // A refused Corefile leaves the old one in place, which was EKS's and knows the cluster's own names.
         let Some(corefile) = corefile.filter(|_| refused.is_none()) else { return Ok(()) };
         let block = corefile.block_for(name);
-        let place = block.map_or_else(|| "no server block".to_owned(), |block| format!("server block {} (line {})", keys(block), block.line));
+        let place = block.map_or_else(
+            || "no server block".to_owned(),
+            |block| format!("server block {} (line {})", keys(block), block.line),
+        );
         match block.map(|block| (block, served(block, name))) {
             Some((block, Served::Kubernetes)) => {
                 self.pass(Hop::ServerBlock {
@@ -286,16 +299,17 @@ impl<'a> Walk<'_, 'a> {
                 Ok(())
             }
             Some((block, Served::Forward(_))) if !is_root(block) => {
-                let explanation = format!("{place} of the Corefile of {cluster} forwards {name}, a name of {cluster} itself");
+                let explanation =
+                    format!("{place} of the Corefile of {cluster} forwards {name}, a name of {cluster} itself");
                 let mend = self.sight.edit_corefile(at, format!("take the block at line {} out", block.line));
                 Err(self.stop(Own::CorefileOwnZoneForwarded, self.config_map(at), explanation, mend))
             }
             _ => {
-                let explanation = format!(
-                    "{place} of the Corefile of {cluster} gets {name}, and no kubernetes plugin answers there"
-                );
+                let explanation =
+                    format!("{place} of the Corefile of {cluster} gets {name}, and no kubernetes plugin answers there");
                 let restore = self.sight.kubectl(at, &format!("apply -f {cluster}-coredns.yaml.bk"));
-                let mend = self.sight.edit_corefile(at, format!("bring the default block of the back-up in ({restore})"));
+                let mend =
+                    self.sight.edit_corefile(at, format!("bring the default block of the back-up in ({restore})"));
                 Err(self.stop(Own::CorefileNameNotServed, self.config_map(at), explanation, mend))
             }
         }
@@ -320,7 +334,8 @@ impl<'a> Walk<'_, 'a> {
             Some(_) => None,
         };
         if let Some(wrong) = wrong {
-            let explanation = format!("Service {namespace}/sample-nginx-peer of {cluster} {wrong}: {name} has no address");
+            let explanation =
+                format!("Service {namespace}/sample-nginx-peer of {cluster} {wrong}: {name} has no address");
             return Err(self.stop(Own::NameWithoutService, at("service", "sample-nginx-peer"), explanation, nginx()));
         }
         let pod = self.target_pod()?;

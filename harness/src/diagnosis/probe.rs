@@ -67,7 +67,10 @@ impl Sight<'_> {
             Ok(()) => Conclusion::Clear,
             Err(Stopped::Cause(cause)) if failed => Conclusion::Stopped(cause),
             Err(Stopped::Cause(cause)) => Conclusion::Unknown {
-                reason: format!("it got through, although {}: that was mended before or broken after it", cause.explanation),
+                reason: format!(
+                    "it got through, although {}: that was mended before or broken after it",
+                    cause.explanation
+                ),
             },
             Err(Stopped::Unknown(reason)) => Conclusion::Unknown { reason: self.with_unread(reason, from, to) },
         };
@@ -100,9 +103,10 @@ impl<'a> Walk<'_, 'a> {
             ProbeRequest::Dns { server, name } => {
                 self.unique_namespace()?;
                 let pods = &self.sight.view.kubernetes(self.from)?.coredns_pods;
-                let server = pods.iter().find(|pod| pod.name == *server).ok_or_else(|| {
-                    Stopped::unknown(format!("the CoreDNS pod {server} is not in the observation"))
-                })?;
+                let server = pods
+                    .iter()
+                    .find(|pod| pod.name == *server)
+                    .ok_or_else(|| Stopped::unknown(format!("the CoreDNS pod {server} is not in the observation")))?;
                 self.resolve(server, name, Protocol::Tcp)
             }
             ProbeRequest::Http { pod, url } => {
@@ -158,7 +162,8 @@ impl<'a> Walk<'_, 'a> {
         let Some(other) = others.next() else { return Ok(()) };
         let (low, high) = if other < self.to { (other, self.to) } else { (self.to, other) };
         let (first, second) = (view.name(low), view.name(high));
-        let explanation = format!("{first} and {second} both use the namespace {namespace}: a name below it is of either");
+        let explanation =
+            format!("{first} and {second} both use the namespace {namespace}: a name below it is of either");
         let mend = Mend::only(format!(
             "no command renames a namespace: give {second} another one in the scenario, and do everything again that the \
              procedure does in it and in the Corefiles of the others"
@@ -181,13 +186,15 @@ impl<'a> Walk<'_, 'a> {
         }
         let by_name = matches!(probe.request, ProbeRequest::Dns { .. } | ProbeRequest::Http { .. });
         let text = view.kubernetes(self.from)?.corefile.as_deref().unwrap_or_default();
-        let reloads = Corefile::parse(text).is_ok_and(|it| it.blocks.iter().any(|block| block.directive("reload").is_some()));
+        let reloads =
+            Corefile::parse(text).is_ok_and(|it| it.blocks.iter().any(|block| block.directive("reload").is_some()));
         match &probe.result {
             ProbeResult::Refused => {
                 let pod = self.target_pod()?;
                 let namespace = &view.wanted(self.to).namespace;
                 let at = self.sight.resource("pod", format!("{namespace}/{}", pod.name), self.to);
-                let explanation = format!("the connection is refused: nothing listens in pod {} of {}", pod.name, view.name(self.to));
+                let explanation =
+                    format!("the connection is refused: nothing listens in pod {} of {}", pod.name, view.name(self.to));
                 let logs = self.sight.kubectl(self.to, &format!("-n {namespace} logs {}", pod.name));
                 Err(self.stop(Own::NothingListens, at, explanation, Mend::by([logs])))
             }
@@ -205,7 +212,9 @@ impl<'a> Walk<'_, 'a> {
             _ if by_name && !reloads => {
                 let name = view.name(self.from);
                 let restart = self.sight.kubectl(self.from, "-n kube-system rollout restart deployment coredns");
-                let explanation = format!("the Corefile of {name} is right, and without the reload plugin CoreDNS never reads it again");
+                let explanation = format!(
+                    "the Corefile of {name} is right, and without the reload plugin CoreDNS never reads it again"
+                );
                 let mend = Mend::by([restart]).and("bring `reload` back into the default server block before");
                 let at = self.sight.resource("configmap", "kube-system/coredns", self.from);
                 Err(self.stop(Own::CorefileReloadMissing, at, explanation, mend))
@@ -213,7 +222,8 @@ impl<'a> Walk<'_, 'a> {
             _ if by_name && self.from != self.to && self.no_target_is_healthy() => {
                 let balancer = view.load_balancer(self.to)?;
                 let at = self.sight.resource("load-balancer", &balancer.arn, self.to);
-                let explanation = format!("no target of load balancer {} of {} is healthy", balancer.name, view.name(self.to));
+                let explanation =
+                    format!("no target of load balancer {} of {} is healthy", balancer.name, view.name(self.to));
                 let pods = self.sight.kubectl(self.to, "-n kube-system get pods -l k8s-app=kube-dns -o wide");
                 Err(self.stop(Own::TargetsUnhealthy, at, explanation, Mend::by([pods])))
             }

@@ -73,7 +73,11 @@ impl<'a> Sight<'a> {
     /// Source: amazon-vpc-cni-k8s, README: what stays in the VPC keeps the pod's address.
     pub(super) fn source(&self, index: ClusterIndex, pod: &Pod, to: Ipv4Addr) -> Walked<Ipv4Addr> {
         let address = pod.address.ok_or_else(|| {
-            Stopped::unknown(format!("the address of pod {} of {} is not in the observation", pod.name, self.view.name(index)))
+            Stopped::unknown(format!(
+                "the address of pod {} of {} is not in the observation",
+                pod.name,
+                self.view.name(index)
+            ))
         })?;
         let vpc = self.view.vpc(index)?;
         if vpc.cidr_blocks.iter().any(|block| block.contains(&to)) {

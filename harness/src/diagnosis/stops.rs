@@ -33,7 +33,13 @@ impl Sight<'_> {
             }
             _ => stop.to_string(),
         };
-        Stopped::Cause(Box::new(Cause { code: Code::Analyzer(stop.code()), way: stop.way(), resources, explanation, mend }))
+        Stopped::Cause(Box::new(Cause {
+            code: Code::Analyzer(stop.code()),
+            way: stop.way(),
+            resources,
+            explanation,
+            mend,
+        }))
     }
 
     /// What of the observation a stop depends on and is not there.
@@ -59,8 +65,19 @@ impl Sight<'_> {
             },
             Stop::NoSourceInterface { vpc, .. } | Stop::NoDestinationInterface { vpc, .. } => interfaces(vpc),
             Stop::SecurityGroupRules { groups, .. } => {
-                let seen = |id: &String| self.owner(|it| it.security_groups.iter().any(|group| group.id == *id)).is_some();
+                let seen =
+                    |id: &String| self.owner(|it| it.security_groups.iter().any(|group| group.id == *id)).is_some();
                 groups.iter().find(|id| !seen(id)).and_then(|id| missing(&format!("security group {id}")))
+            }
+            // The other side may be a cluster's VPC that was not seen: the connection itself knows one block of it.
+            Stop::PeeringOfOtherVpc { peering, vpc, destination, .. } => {
+                let seen = self.view.observation.peerings.iter().find(|it| it.id == *peering);
+                let block = seen.and_then(|it| match it.requester_vpc == *vpc {
+                    true => it.requester_cidr,
+                    false => it.accepter_cidr,
+                });
+                let is_known = self.of_vpc(vpc).is_some() || block.is_some_and(|block| !block.contains(destination));
+                if is_known { None } else { missing(vpc) }
             }
             // A route that is active leads to a connection that is; so it was only not seen.
             Stop::BlackholeRoute { state: None, route_table, route, peering, .. } => {
@@ -105,9 +122,10 @@ impl Sight<'_> {
     pub(super) fn overlap(&self, a: ClusterIndex, b: ClusterIndex) -> Option<Cause> {
         let (low, high) = if a < b { (a, b) } else { (b, a) };
         let (view, blocks) = (self.view, self.view.cidr_blocks(high));
-        let (mine, theirs) = view.cidr_blocks(low).into_iter().find_map(|mine| {
-            blocks.iter().find(|theirs| overlap(mine, **theirs)).map(|theirs| (mine, *theirs))
-        })?;
+        let (mine, theirs) = view
+            .cidr_blocks(low)
+            .into_iter()
+            .find_map(|mine| blocks.iter().find(|theirs| overlap(mine, **theirs)).map(|theirs| (mine, *theirs)))?;
         let vpc = |index| {
             let id = view.vpc(index).map_or_else(|_| "unknown".to_owned(), |vpc| vpc.id.clone());
             self.resource("vpc", id, index)
@@ -138,13 +156,13 @@ impl Sight<'_> {
         let (code, explanation, resources, mend) = match peering {
             None if from != to => {
                 let resources = vec![self.resource("vpc", &a.id, from), self.resource("vpc", &b.id, to)];
-                let explanation = format!("there is no VPC peering connection between {pair}, so no route leads across");
+                let explanation =
+                    format!("there is no VPC peering connection between {pair}, so no route leads across");
                 (Own::PeeringMissing, explanation, resources, self.make_peering(from, to))
             }
             Some(it) if is_over(it.state) => {
                 let resources = vec![pcx(&it.id)];
-                let explanation =
-                    format!("{} between {pair} is {}, so no route leads across", it.id, it.state);
+                let explanation = format!("{} between {pair} is {}, so no route leads across", it.id, it.state);
                 (Own::PeeringNotActive, explanation, resources, self.revive_peering(from, to, it))
             }
             _ => return None,
@@ -205,7 +223,8 @@ impl Sight<'_> {
                 let group = self.group_to_open(at, groups);
                 let mend = self.allow(at, *direction, &group, self.block_of(from, to, *peer));
                 let mut resources = vec![self.resource("security-group", group.clone(), at)];
-                resources.extend(groups.iter().filter(|id| **id != group).map(|id| self.resource("security-group", id, at)));
+                resources
+                    .extend(groups.iter().filter(|id| **id != group).map(|id| self.resource("security-group", id, at)));
                 resources.push(self.resource("network-interface", interface, at));
                 Mending { resources, mend }
             }
@@ -251,9 +270,9 @@ impl Sight<'_> {
     fn balance(&self, stop: &Stop, arn: &str, at: ClusterIndex) -> Mend {
         let region = self.view.region(at);
         match stop {
-            Stop::LoadBalancerNotActive { .. } => {
-                Mend::by([format!("aws elbv2 wait load-balancer-available --region {region} --load-balancer-arns {arn}")])
-            }
+            Stop::LoadBalancerNotActive { .. } => Mend::by([format!(
+                "aws elbv2 wait load-balancer-available --region {region} --load-balancer-arns {arn}"
+            )]),
             Stop::NoTargets { .. } => {
                 let nodes = self.view.kubernetes(at).map(|it| it.nodes.as_slice()).unwrap_or_default();
                 let ids: Vec<String> =
@@ -272,7 +291,9 @@ impl Sight<'_> {
                     &format!("-n kube-system annotate --overwrite service across-cluster-dns-tcp {annotation}"),
                 )])
             }
-            Stop::Hairpin { .. } => Mend::only("a node cannot reach itself through its own load balancer: ask from another"),
+            Stop::Hairpin { .. } => {
+                Mend::only("a node cannot reach itself through its own load balancer: ask from another")
+            }
             _ => self.apply_dns_service(at),
         }
     }

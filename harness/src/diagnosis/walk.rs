@@ -192,11 +192,17 @@ impl<'a> Walk<'_, 'a> {
             return Ok(());
         }
         let name = view.name(self.from);
-        let explanation = format!("{to} is within {block}, the service CIDR block of {name}, where kube-proxy takes it");
+        let explanation =
+            format!("{to} is within {block}, the service CIDR block of {name}, where kube-proxy takes it");
         let advice = format!(
             "no command changes a service CIDR block: set kubernetesNetworkConfig.serviceIPv4CIDR of {name} to a block \
              outside every VPC and create the cluster again"
         );
-        Err(self.stop(Own::ServiceCidrOverlap, self.sight.resource("eks-cluster", name, self.from), explanation, Mend::only(advice)))
+        Err(self.stop(
+            Own::ServiceCidrOverlap,
+            self.sight.resource("eks-cluster", name, self.from),
+            explanation,
+            Mend::only(advice),
+        ))
     }
 }

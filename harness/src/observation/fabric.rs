@@ -59,9 +59,11 @@ fn add(fabric: &mut vpc::Fabric, region: &str, seen: &ClusterObservation) {
         (table.id.clone(), vpc::RouteTable { vpc: own.id.clone(), routes })
     }));
     fabric.security_groups.extend(seen.security_groups.iter().map(|it| (it.id.clone(), group(&own.id, it))));
-    fabric.network_acls.extend(seen.network_acls.iter().map(|acl| {
-        (acl.id.clone(), vpc::NetworkAcl { vpc: own.id.clone(), entries: acl.entries.clone() })
-    }));
+    fabric.network_acls.extend(
+        seen.network_acls
+            .iter()
+            .map(|acl| (acl.id.clone(), vpc::NetworkAcl { vpc: own.id.clone(), entries: acl.entries.clone() })),
+    );
     fabric.interfaces.extend(seen.interfaces.iter().map(|it| (it.id.clone(), interface(it))));
     let network = seen.load_balancers.iter().filter(|it| it.kind == "network");
     fabric.load_balancers.extend(network.map(|it| (it.arn.clone(), load_balancer(&own.id, seen, it))));

@@ -120,6 +120,10 @@ fn what_was_not_read_is_not_guessed() {
     for it in diagnose(&topology, &observation) {
         let told = conclusion(&it);
         let by_name = !matches!(it.probe.request, crate::observation::ProbeRequest::Tcp { .. });
-        assert_eq!(told.starts_with("not known: the Service across-cluster-dns-tcp of tidb-2 was not read: Forbidden"), by_name, "{told}");
+        assert_eq!(
+            told.starts_with("not known: the Service across-cluster-dns-tcp of tidb-2 was not read: Forbidden"),
+            by_name,
+            "{told}"
+        );
     }
 }
