@@ -1,14 +1,16 @@
 //! The procedure on the embedded environment, end to end, in process.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use acrossk8s::diagnosis::{self, Cause, Conclusion};
 use acrossk8s::engine::Failure;
 use acrossk8s::environment::{Embedded, EmbeddedOptions, Environment};
 use acrossk8s::events::{Event, EventSink, Kind, Outcome, Phase, Recorder, read};
 use acrossk8s::exit::ExitCode;
-use acrossk8s::faults::{CATALOGUE, find, judge};
+use acrossk8s::faults::{CATALOGUE, Fault, Named, causes_of, find, judge};
 use acrossk8s::journal::Journal;
 use acrossk8s::procedure::{self, Phase as StepPhase, World};
 use acrossk8s::run::{self, Options, Stage};
@@ -118,11 +120,65 @@ async fn a_fault_is_caught_by_exactly_the_invariants_that_name_it(
     let lab = Lab::new().await;
     let mut topology = documented();
     (fault.topology)(&mut topology);
-    let outcome = run::run(Options { fault: Some(fault), ..lab.options(topology, false) }).await.unwrap();
+    let outcome = run::run(Options { fault: Some(fault), ..lab.options(topology.clone(), false) }).await.unwrap();
 
     let judgement = judge(fault, &outcome);
     assert!(judgement.is_exact(), "{judgement:#?}");
     assert_eq!(outcome.exit, ExitCode::Failed);
+    let expected: BTreeSet<Named> = causes_of(id).unwrap().iter().copied().collect();
+    assert_eq!(causes(&topology, &outcome), expected);
+}
+
+/// The causes of every probe that failed in a run.
+fn causes(topology: &Topology, outcome: &run::Outcome) -> BTreeSet<Named> {
+    let named = |cause: &Cause| {
+        let resource = cause.resources.first().unwrap();
+        let cluster = resource.cluster.as_deref().and_then(|name| topology.index_of(name));
+        Named { code: cause.code.as_str(), kind: resource.kind, cluster: cluster.map(|index| index.0 + 1) }
+    };
+    let found = diagnosis::diagnose(topology, &outcome.observation);
+    found
+        .iter()
+        .map(|it| match &it.conclusion {
+            Conclusion::Stopped(cause) => named(cause),
+            other => panic!("{:?}: {other:?}", it.probe),
+        })
+        .collect()
+}
+
+/// Two things wrong at once: names stop at the Corefile, connections by address at the security group.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_faults_are_diagnosed_each_where_it_stops_something() {
+    let base = find("missing-security-group-rule").unwrap();
+    let both: &'static Fault = Box::leak(Box::new(Fault {
+        tasks: |topology, tasks| {
+            let tasks = (find("missing-security-group-rule").unwrap().tasks)(topology, tasks);
+            (find("wrong-upstreams").unwrap().tasks)(topology, tasks)
+        },
+        ..*base
+    }));
+    let lab = Lab::new().await;
+    let outcome = run::run(Options { fault: Some(both), ..lab.options(documented(), false) }).await.unwrap();
+
+    let events = lab.events();
+    let told: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            Kind::ProbeDiagnosed(diagnosis) => Some((diagnosis, diagnosis.cause.as_ref().unwrap())),
+            _ => None,
+        })
+        .collect();
+    let codes = |invariant: &str| -> BTreeSet<&str> {
+        told.iter().filter(|(it, _)| it.invariant == invariant).map(|(_, cause)| cause.code.as_str()).collect()
+    };
+    for by_name in ["http-to-peer", "http-from-every-node", "dns-answers-peer"] {
+        assert_eq!(codes(by_name), ["COREFILE_UPSTREAMS_MISMATCH"].into(), "{by_name}");
+    }
+    for by_address in ["tcp-to-peer", "tidb-ports"] {
+        assert_eq!(codes(by_address), ["ENI_SG_RULES_MISMATCH"].into(), "{by_address}");
+    }
+    assert!(told.iter().all(|(it, _)| it.subject == "tidb-1 to tidb-2"), "{told:#?}");
+    assert_eq!(causes(&documented(), &outcome).len(), 2);
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Observe existing clusters and assert every invariant.
     Verify(VerifyArgs),
+    /// Show the path of every probe of an observation, hop by hop, and what stops it.
+    Diagnose(DiagnoseArgs),
     /// Make each deviation of the catalogue in a lab of its own and show what catches it.
     Faults(FaultsArgs),
     /// Take down what a run made, from its journal alone.
@@ -91,6 +93,26 @@ pub struct VerifyArgs {
     /// The scenario that a saved observation is of.
     #[command(flatten)]
     pub scenario: ScenarioArgs,
+}
+
+/// `diagnose`.
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// The run whose observation to look at.
+    #[arg(long, value_name = "ID", required_unless_present = "observation")]
+    pub run: Option<String>,
+    /// A saved observation (JSON).
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    pub observation: Option<PathBuf>,
+    /// The scenario that a saved observation is of.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// Only probes from this cluster, by name.
+    #[arg(long, value_name = "CLUSTER")]
+    pub from: Option<String>,
+    /// Only probes to this cluster, by name.
+    #[arg(long, value_name = "CLUSTER")]
+    pub to: Option<String>,
 }
 
 /// `faults`.

@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand, and errors mapped to exit codes.
 
 mod args;
+mod diagnose;
 mod faults;
 mod lab;
 mod plan;
@@ -79,6 +80,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Run(args) => run::run(runs, &args).await,
         Command::Plan(args) => plan::plan(&args),
         Command::Verify(args) => verify::verify(runs, &args).await,
+        Command::Diagnose(args) => diagnose::diagnose(runs, &args),
         Command::Faults(args) => faults::faults(runs, &args).await,
         Command::Teardown(args) => teardown::teardown(runs, &args).await,
         Command::Runs => runs::runs(runs),

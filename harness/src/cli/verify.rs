@@ -16,6 +16,7 @@ use crate::observation::Observation;
 use crate::report::Plain;
 use crate::run;
 use crate::run_directory::{self, RunDirectory};
+use crate::topology::Topology;
 
 /// Observes existing clusters, or reads a saved observation, and asserts every invariant.
 pub async fn verify(runs: &Path, args: &VerifyArgs) -> Result<ExitCode, CommandError> {
@@ -31,6 +32,14 @@ pub async fn verify(runs: &Path, args: &VerifyArgs) -> Result<ExitCode, CommandE
 
 fn saved(args: &VerifyArgs, path: &Path) -> Result<ExitCode, CommandError> {
     let topology = topology(&args.scenario)?;
+    let observation = read_observation(&topology, path)?;
+    let sink = EventSink::new("offline", vec![Box::new(Plain::default())]);
+    let verdicts = run::judge(&topology, &observation, &sink);
+    Ok(finish(&sink, run::holds(&verdicts)))
+}
+
+/// A saved observation of a topology.
+pub(super) fn read_observation(topology: &Topology, path: &Path) -> Result<Observation, CommandError> {
     let wrong = |why: String| CommandError::usage(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let observation: Observation =
@@ -41,9 +50,7 @@ fn saved(args: &VerifyArgs, path: &Path) -> Result<ExitCode, CommandError> {
             "it is of {seen} clusters, and the scenario has {wanted}\n  to mend it: name its scenario with --scenario"
         )));
     }
-    let sink = EventSink::new("offline", vec![Box::new(Plain::default())]);
-    let verdicts = run::judge(&topology, &observation, &sink);
-    Ok(finish(&sink, run::holds(&verdicts)))
+    Ok(observation)
 }
 
 async fn live(runs: &Path, id: &str) -> Result<ExitCode, CommandError> {

@@ -6,7 +6,7 @@ use crate::events::{Cause, Diagnosis, Leg, Way};
 
 /// A diagnosis with its path: a line for each leg that was passed, and the hops of the one where it was stopped.
 pub fn diagnosis_lines(diagnosis: &Diagnosis) -> Vec<String> {
-    let mut lines = vec![format!("{} {} ({})", "why:".bold(), diagnosis.probe, diagnosis.result)];
+    let mut lines = vec![format!("{} {} ({})", heading(diagnosis).bold(), diagnosis.probe, diagnosis.result)];
     for leg in &diagnosis.path {
         lines.extend(leg_lines(leg).into_iter().map(|line| format!("  {line}")));
     }
@@ -61,4 +61,9 @@ fn cause_lines(cause: &Cause) -> Vec<String> {
         lines.push(format!("{:12}{line}", if at == 0 { "to mend it:" } else { "" }));
     }
     lines
+}
+
+/// What the path is shown for: why a probe failed, or how it got through.
+const fn heading(diagnosis: &Diagnosis) -> &'static str {
+    if diagnosis.cause.is_none() && diagnosis.not_known.is_none() { "how:" } else { "why:" }
 }

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use super::{Plain, events_schema, report_schema, summarise, to_json, to_junit};
 use crate::engine::Failure;
-use crate::events::{self, Event, Finding, Kind, Level, Outcome, Phase, VERSION, Verdict};
+use crate::events::{
+    self, Cause, Diagnosis, Event, Finding, Hop, Kind, Leg, Level, Outcome, Phase, Resource, VERSION, Verdict, Way,
+};
 
 fn verdict(invariant: &str, subject: &str, outcome: Outcome, finding: Option<Finding>) -> Kind {
     Kind::VerdictReached(Verdict {
@@ -30,6 +32,43 @@ fn started(task: &str, title: &str, clusters: &[&str], heading: &str) -> Kind {
         heading: heading.to_owned(),
         clauses: vec!["C3.1".to_owned()],
         gap: None,
+    }
+}
+
+/// The answer finds no route.
+fn diagnosis(probe: &str) -> Diagnosis {
+    let hop = |way, through: &str| Hop { way, through: through.to_owned() };
+    let resource = |kind: &str, id: &str| Resource { kind: kind.into(), id: id.into(), cluster: Some("a".into()) };
+    Diagnosis {
+        invariant: "route-to-peer".to_owned(),
+        subject: "b to a".to_owned(),
+        probe: probe.to_owned(),
+        result: "no answer".to_owned(),
+        path: vec![
+            Leg {
+                title: "the Corefile of b".to_owned(),
+                passed: true,
+                hops: vec![hop(Way::Forward, "server block a:53 (line 9) forwards it")],
+            },
+            Leg {
+                title: "pod of b to 10.1.0.9:80 of a".to_owned(),
+                passed: false,
+                hops: vec![
+                    hop(Way::Forward, "route 10.1.0.0/16 to pcx-1 in rtb-2"),
+                    hop(Way::Return, "default network ACL of subnet-1"),
+                ],
+            },
+        ],
+        cause: Some(Cause {
+            code: "NO_ROUTE_TO_DESTINATION".to_owned(),
+            of_reachability_analyzer: true,
+            way: Way::Return,
+            resources: vec![resource("route-table", "rtb-1")],
+            explanation: "the answer finds no route".to_owned(),
+            commands: vec!["aws ec2 create-route --route-table-id rtb-1".to_owned()],
+            advice: Some("and look again".to_owned()),
+        }),
+        not_known: None,
     }
 }
 
@@ -72,6 +111,8 @@ fn stream() -> Vec<Event> {
         verdict("route-to-peer", "a to b", Outcome::Fail, Some(finding)),
         verdict("route-to-peer", "b to a", Outcome::Blocked { by: "peering-active [a to b]".to_owned() }, None),
         verdict("no-subject", "-", Outcome::NotApplicable { reason: "nothing of the kind".to_owned() }, None),
+        Kind::ProbeDiagnosed(diagnosis("connection to 10.1.0.9:80")),
+        Kind::ProbeDiagnosed(diagnosis("connection to 10.1.0.9:2379")),
         Kind::ClauseUnchecked { clause: "C0.1".to_owned(), reason: "it is about a person's machine".to_owned() },
         Kind::PhaseFinished { phase: Phase::Judge, duration_ms: 3 },
         Kind::Interrupted { signal: "SIGINT".to_owned() },
