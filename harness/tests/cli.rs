@@ -273,3 +273,31 @@ fn managed_node_groups_fail_with_the_reason_and_the_remedy() {
     assert!(shown.contains("eks-cluster-sg-managed-2"), "{shown}");
     assert!(shown.contains("to mend it: ") && shown.contains("authorize-security-group-ingress"), "{shown}");
 }
+
+/// A saved observation is diagnosed offline: the path, the cause and the command that mends it.
+#[test]
+fn a_saved_observation_is_diagnosed() {
+    let runs = tempfile::tempdir().unwrap();
+    let fixture = fs::read_to_string(repository().join("fixtures/observations/missing-route.json")).unwrap();
+    let fixture: serde_json::Value = serde_json::from_str(&fixture).unwrap();
+    let saved = runs.path().join("observation.json");
+    fs::write(&saved, fixture["observation"].to_string()).unwrap();
+    let saved = saved.display().to_string();
+    let command = "aws ec2 create-route --region us-west-1 --route-table-id rtb-00000000000000102 \
+                   --destination-cidr-block 10.2.0.0/16 --vpc-peering-connection-id pcx-00000000000000102";
+
+    let verified = run(runs.path(), &["verify", "--observation", &saved]);
+    assert_eq!(verified.status.code(), Some(10));
+    let shown = text(&verified);
+    assert!(shown.contains("NO_ROUTE_TO_DESTINATION at route-table rtb-00000000000000102"), "{shown}");
+    assert!(shown.contains(command), "{shown}");
+
+    let diagnose = |more: &[&str]| run(runs.path(), &[&["diagnose", "--observation", &saved], more].concat());
+    let stopped = diagnose(&["--from", "tidb-1", "--to", "tidb-2"]);
+    assert_eq!(stopped.status.code(), Some(10));
+    assert!(text(&stopped).contains(command) && !text(&stopped).contains("tidb-3"));
+    let clear = diagnose(&["--from", "tidb-1", "--to", "tidb-3"]);
+    assert_eq!(clear.status.code(), Some(0));
+    assert!(text(&clear).contains("10.3.96.12:80 of tidb-3 over TCP, and back"), "{}", text(&clear));
+    assert_eq!(diagnose(&["--from", "tidb-9"]).status.code(), Some(2));
+}

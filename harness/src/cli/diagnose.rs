@@ -27,17 +27,21 @@ pub fn diagnose(runs: &Path, args: &DiagnoseArgs) -> Result<ExitCode, CommandErr
     let (from, to) = (cluster(&args.from)?, cluster(&args.to)?);
     let observation: observation::Observation = read_observation(&topology, &path)?;
     let is = |wanted: Option<ClusterIndex>, index| wanted.is_none_or(|wanted| wanted == index);
-    let mut stopped = 0;
+    let (mut shown, mut stopped) = (0, 0);
     for diagnosis in diagnose_all(&topology, &observation) {
         if !is(from, diagnosis.from) || !is(to, diagnosis.to) {
             continue;
         }
+        shown += 1;
         stopped += usize::from(diagnosis.conclusion != Conclusion::Clear);
         let told = told(&topology, &diagnosis);
         anstream::println!("{}", told.subject.bold());
         for line in diagnosis_lines(&told) {
             anstream::println!("  {line}");
         }
+    }
+    if shown == 0 {
+        return Err(CommandError::usage("the observation has no such probe"));
     }
     Ok(if stopped == 0 { ExitCode::Passed } else { ExitCode::Failed })
 }

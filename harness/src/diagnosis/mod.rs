@@ -5,7 +5,9 @@
 //! on, the diagnosis says so. [`Stop`](acrossk8s_vpc::Stop) has the rules of VPCs; this is the way between them, through
 //! DNS and Kubernetes.
 
+mod beneath;
 mod code;
+mod corefiles;
 mod mend;
 mod model;
 mod names;
@@ -24,3 +26,6 @@ pub use told::told;
 
 /// The Service in front of CoreDNS.
 const DNS_SERVICE: &str = "kube-system/across-cluster-dns-tcp";
+
+/// The ConfigMap that holds the Corefile, and the Deployment that reads it.
+const COREDNS: &str = "kube-system/coredns";

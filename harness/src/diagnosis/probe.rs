@@ -216,7 +216,7 @@ impl<'a> Walk<'_, 'a> {
                     "the Corefile of {name} is right, and without the reload plugin CoreDNS never reads it again"
                 );
                 let mend = Mend::by([restart]).and("bring `reload` back into the default server block before");
-                let at = self.sight.resource("configmap", "kube-system/coredns", self.from);
+                let at = self.sight.resource("configmap", super::COREDNS, self.from);
                 Err(self.stop(Own::CorefileReloadMissing, at, explanation, mend))
             }
             _ if by_name && self.from != self.to && self.no_target_is_healthy() => {

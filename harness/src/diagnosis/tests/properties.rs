@@ -11,8 +11,10 @@ use crate::invariants::fixture::{BROKEN, documented};
 use crate::observation::Observation;
 use crate::topology::Topology;
 
+type Deviate = fn(&mut Topology, &mut Observation);
+
 /// What may be wrong between cluster 1 and cluster 2, with the codes that it can come out as.
-const DEVIATIONS: &[(&[&str], fn(&mut Topology, &mut Observation))] = &[
+const DEVIATIONS: &[(&[&str], Deviate)] = &[
     (&["NO_ROUTE_TO_DESTINATION"], |_, o| {
         let peer = "10.2.0.0/16".parse().unwrap();
         o.clusters[0].route_tables.iter_mut().for_each(|table| table.routes.retain(|it| it.destination != peer));
