@@ -109,12 +109,6 @@ impl Aws {
         self.run(region, false, |state, context| operation(state, context))
     }
 
-    /// A receiver that is notified whenever the account's state may have changed by an operation. What time alone changes
-    /// is not told.
-    pub fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
-    }
-
     fn run<R>(&self, region: &str, changes: bool, operation: impl FnOnce(&mut State, &Context) -> R) -> R {
         let mut state = self.state.lock();
         let context = self.context(region);
@@ -154,6 +148,10 @@ impl Aws {
 }
 
 impl FabricSource for Aws {
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     fn fabric(&self) -> Arc<acrossk8s_vpc::Fabric> {
         let mut cached = self.fabric.lock();
         let now = self.clock.now();

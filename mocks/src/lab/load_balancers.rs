@@ -13,7 +13,7 @@ use crate::aws::elbv2::{self, Health, HealthCheck};
 use crate::aws::{Aws, State};
 use crate::clock::{Latencies, SimTime};
 use crate::kubernetes::cluster::Tasks;
-use crate::network::{Host, HostKind, HostSpec, Network as _};
+use crate::network::{FabricSource as _, Host, HostKind, HostSpec, Network as _};
 
 /// How long a health check waits for an answer (Network Load Balancer guide: ten seconds by default).
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,6 +4,9 @@
 //! What is reachable follows from the AWS state (a [`acrossk8s_vpc::Fabric`], read again for each connection and each
 //! datagram) and from the services that each cluster's kube-proxy has programmed. Nothing else.
 
+mod breaking;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 pub mod model;
 
 use std::collections::BTreeMap;
@@ -19,6 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub trait FabricSource: Send + Sync + 'static {
     /// The present state. Cheap when nothing changed since the last call.
     fn fabric(&self) -> Arc<acrossk8s_vpc::Fabric>;
+
+    /// Is notified whenever the state may have changed by an operation. What time alone changes is not told.
+    fn changes(&self) -> tokio::sync::watch::Receiver<()>;
 }
 
 /// A network of hosts.
@@ -72,6 +78,22 @@ pub enum HostKind {
     LoadBalancer,
 }
 
+impl HostSpec {
+    /// The source address with which a host's packets to an address leave it: the VPC CNI gives those that leave the VPC
+    /// the node's address, unless it is told not to.
+    fn source_for(&self, fabric: &acrossk8s_vpc::Fabric, services: Option<&ServiceTable>, to: Ipv4Addr) -> Ipv4Addr {
+        if to.is_loopback() {
+            return to;
+        }
+        let HostKind::Pod { node, source_nat: true, excluded } = &self.kind else { return self.address };
+        let vpc = fabric.vpcs.get(&self.vpc);
+        let within = vpc.is_some_and(|vpc| vpc.cidr_blocks.iter().any(|block| block.contains(&to)));
+        let service = || services.is_some_and(|services| services.has_cluster_address(to));
+        let untranslated = within || excluded.iter().any(|block| block.contains(&to)) || service();
+        if untranslated { self.address } else { *node }
+    }
+}
+
 /// Transport protocol of a service port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -90,6 +112,13 @@ pub struct ServiceTable {
     /// Node port and protocol to ready endpoints. The source becomes the node's address
     /// (`externalTrafficPolicy: Cluster`).
     pub node_ports: BTreeMap<(u16, Transport), Vec<SocketAddrV4>>,
+}
+
+impl ServiceTable {
+    /// Whether an address is that of a Service, on any port.
+    fn has_cluster_address(&self, address: Ipv4Addr) -> bool {
+        self.cluster.range((address, 0, Transport::Tcp)..).next().is_some_and(|((first, ..), _)| *first == address)
+    }
 }
 
 /// A byte stream that a connection carries.
@@ -154,3 +183,6 @@ pub trait Datagram: Send + Sync {
     /// port; `TimedOut` when a datagram sent from here, or the answer to it, is known to have been dropped.
     async fn recv_from(&self) -> io::Result<(Vec<u8>, SocketAddrV4)>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::Shared;
 use super::host::Station;
-use crate::network::{HostKind, ServiceTable, Transport};
+use crate::network::{HostKind, Transport};
 
 /// Where it ends up.
 pub(super) struct Delivery {
@@ -71,24 +71,10 @@ fn machine(station: &Station) -> Option<Ipv4Addr> {
     }
 }
 
-/// Whether an address is that of a Service, on any port.
-fn is_cluster_address(services: &ServiceTable, address: Ipv4Addr) -> bool {
-    services.cluster.range((address, 0, Transport::Tcp)..).next().is_some_and(|((first, ..), _)| *first == address)
-}
-
 impl Shared {
-    /// The source address with which a host's packets to an address leave it: the VPC CNI gives those that leave the VPC
-    /// the node's address, unless it is told not to.
+    /// The source address with which a host's packets to an address leave it.
     pub(super) fn source_of(&self, fabric: &Prepared, from: &Station, to: Ipv4Addr) -> Ipv4Addr {
-        if to.is_loopback() {
-            return to;
-        }
-        let HostKind::Pod { node, source_nat: true, excluded } = &from.spec.kind else { return from.spec.address };
-        let vpc = fabric.fabric().vpcs.get(&from.spec.vpc);
-        let within = vpc.is_some_and(|vpc| vpc.cidr_blocks.iter().any(|block| block.contains(&to)));
-        let service = || self.services_of(&from.spec.vpc).is_some_and(|services| is_cluster_address(&services, to));
-        let untranslated = within || excluded.iter().any(|block| block.contains(&to)) || service();
-        if untranslated { from.spec.address } else { *node }
+        from.spec.source_for(fabric.fabric(), self.services_of(&from.spec.vpc).as_deref(), to)
     }
 
     /// Decides about a connection or a datagram from a host's port.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::conntrack::{Origin, Socket};
 use super::delivery::Undelivered;
-use super::stream::pair;
+use crate::network::breaking::pair;
 use crate::network::{BoxStream, Datagram, Host, HostSpec, Listener, Transport};
 
 /// Connections that wait to be accepted (Linux's net.core.somaxconn allows 4096; nothing here needs that many).

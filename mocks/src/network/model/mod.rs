@@ -20,7 +20,6 @@
 mod conntrack;
 mod delivery;
 mod host;
-mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -56,6 +55,14 @@ impl Model {
             services: Mutex::default(),
             conntrack: Mutex::default(),
         })))
+    }
+}
+
+#[cfg(test)]
+impl Model {
+    /// How many exchanges of datagrams were begun by sockets that are open.
+    pub(super) fn open_exchanges(&self) -> usize {
+        self.0.conntrack.lock().open()
     }
 }
 
@@ -108,6 +115,3 @@ impl Network for Model {
         "model"
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -24,25 +24,31 @@ impl Break {
 }
 
 /// One end of a connection.
-pub(super) struct End {
-    bytes: DuplexStream,
+pub(super) struct End<S> {
+    bytes: S,
     /// Apart, since the halves of a stream may be read and written by two tasks: each has to be woken.
     reading: Break,
     writing: Break,
 }
 
 /// Both ends of a connection between two hosts, given by what ends them.
-pub(super) fn pair(a: &CancellationToken, b: &CancellationToken) -> (End, End) {
+pub(super) fn pair(a: &CancellationToken, b: &CancellationToken) -> (End<DuplexStream>, End<DuplexStream>) {
     let (one, other) = tokio::io::duplex(BUFFER);
-    let end = |bytes| End { bytes, reading: Break::new([a, b]), writing: Break::new([a, b]) };
-    (end(one), end(other))
+    (End::new(one, [a, b]), End::new(other, [a, b]))
+}
+
+impl<S> End<S> {
+    /// A stream that breaks with either of two hosts.
+    pub(super) fn new(bytes: S, hosts: [&CancellationToken; 2]) -> Self {
+        Self { bytes, reading: Break::new(hosts), writing: Break::new(hosts) }
+    }
 }
 
 fn reset<T>() -> Poll<io::Result<T>> {
     Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
 }
 
-impl AsyncRead for End {
+impl<S: AsyncRead + Unpin> AsyncRead for End<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,7 +62,7 @@ impl AsyncRead for End {
     }
 }
 
-impl AsyncWrite for End {
+impl<S: AsyncWrite + Unpin> AsyncWrite for End<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         if self.writing.happened(context) { reset() } else { Pin::new(&mut self.bytes).poll_write(context, buffer) }
     }

@@ -1,0 +1,159 @@
+//! The network that the Linux kernel runs: each pod, node, load balancer interface and VPC router is a network namespace,
+//! and every packet crosses real routing tables and real nftables rules that follow from the AWS state.
+//!
+//! ```text
+//! pod ── node ── VPC router ── peering ── VPC router ── node ── pod
+//!                    │
+//!          load balancer interface
+//! ```
+//!
+//! What AWS decides is decided in the router, where no node can touch it: route tables ([`router`]), security groups and
+//! network ACLs ([`filter`]). A node has what Linux nodes have: kube-proxy's rules and the VPC CNI's source NAT ([`node`]).
+//! Each is computed from the [`Fabric`] as plain data ([`layout`]), and only what differs from before is told to the kernel.
+//!
+//! Namespaces have no names and are held by open files: they go with the process, whatever ends it.
+//!
+//! Simplified:
+//!
+//! - A socket is opened, and a datagram sent, when the kernel has been told all that AWS knew at that moment. A real
+//!   program started by hand in a namespace may be some milliseconds ahead of it.
+//! - A load balancer chooses among its targets at random for each connection, not by a hash.
+//! - Security groups remember a connection as long as the kernel's conntrack does, per VPC and not per interface.
+//! - Internet and NAT gateways lead nowhere.
+
+mod balancer;
+mod choice;
+mod filter;
+mod host;
+mod layout;
+mod namespace;
+mod node;
+mod router;
+mod stack;
+mod state;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use acrossk8s_vpc::Fabric;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::host::KernelHost;
+use self::namespace::Crew;
+use self::state::State;
+use super::{FabricSource, Host, HostSpec, Network, ServiceTable};
+
+/// The kernel's network.
+pub struct Kernel {
+    shared: Arc<Shared>,
+    /// Ends the task that follows the AWS state.
+    _following: DropGuard,
+}
+
+/// What hosts and their network share.
+struct Shared {
+    source: Arc<dyn FabricSource>,
+    crew: Crew,
+    services: Mutex<BTreeMap<String, Arc<ServiceTable>>>,
+    /// The fabric that the kernel knows.
+    known: Mutex<Option<Arc<Fabric>>>,
+    /// Whether something besides the fabric has changed since.
+    changed: AtomicBool,
+    state: tokio::sync::Mutex<State>,
+}
+
+impl Kernel {
+    /// A network without hosts that obeys a fabric. To be called within a runtime.
+    ///
+    /// # Errors
+    /// When the threads that enter namespaces cannot be started.
+    pub fn new(source: Arc<dyn FabricSource>) -> io::Result<Arc<Self>> {
+        let mut changes = source.changes();
+        let shared = Arc::new(Shared {
+            source,
+            crew: Crew::start()?,
+            services: Mutex::default(),
+            known: Mutex::default(),
+            changed: AtomicBool::new(false),
+            state: tokio::sync::Mutex::default(),
+        });
+        let end = CancellationToken::new();
+        let (following, ended) = (Arc::downgrade(&shared), end.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = ended.cancelled() => return,
+                    changed = changes.changed() => if changed.is_err() { return },
+                }
+                let Some(shared) = following.upgrade() else { return };
+                if let Err(error) = shared.sync().await {
+                    tracing::warn!(%error, "the kernel's network could not be brought up to date");
+                }
+            }
+        });
+        Ok(Arc::new(Self { shared, _following: end.drop_guard() }))
+    }
+}
+
+impl Shared {
+    /// Tells the kernel what it does not know yet. Cheap when it knows everything.
+    async fn sync(&self) -> io::Result<()> {
+        if self.is_known() {
+            return Ok(());
+        }
+        let mut state = self.state.lock().await;
+        if self.is_known() {
+            return Ok(());
+        }
+        self.changed.store(false, Ordering::Release);
+        let fabric = self.source.fabric();
+        let result = state.update(&fabric, &self.services).await;
+        match &result {
+            Ok(()) => *self.known.lock() = Some(fabric),
+            // It is tried again by whoever comes next.
+            Err(_) => self.changed.store(true, Ordering::Release),
+        }
+        result
+    }
+
+    fn is_known(&self) -> bool {
+        let fabric = self.source.fabric();
+        !self.changed.load(Ordering::Acquire)
+            && self.known.lock().as_ref().is_some_and(|known| Arc::ptr_eq(known, &fabric))
+    }
+}
+
+#[async_trait]
+impl Network for Kernel {
+    async fn attach(&self, spec: HostSpec) -> io::Result<Arc<dyn Host>> {
+        let (namespace, gone) = self.shared.state.lock().await.attach(&self.shared.crew, &spec).await?;
+        self.shared.changed.store(true, Ordering::Release);
+        self.shared.sync().await?;
+        Ok(Arc::new(KernelHost::new(Arc::clone(&self.shared), spec, namespace, gone)))
+    }
+
+    async fn detach(&self, vpc: &str, address: Ipv4Addr) {
+        self.shared.state.lock().await.detach(vpc, address).await;
+        self.shared.changed.store(true, Ordering::Release);
+        if let Err(error) = self.shared.sync().await {
+            tracing::warn!(%error, "the kernel's network could not be brought up to date");
+        }
+    }
+
+    async fn program_services(&self, vpc: &str, services: ServiceTable) {
+        self.shared.services.lock().insert(vpc.to_owned(), Arc::new(services));
+        self.shared.changed.store(true, Ordering::Release);
+        if let Err(error) = self.shared.sync().await {
+            tracing::warn!(%error, "kube-proxy's rules are not those that they should be");
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        "kernel"
+    }
+}
