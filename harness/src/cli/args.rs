@@ -71,6 +71,9 @@ pub struct RunArgs {
     /// Port of the emulated AWS endpoint; 0 picks a free one.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub aws_port: u16,
+    /// What carries the packets: the in-process `model`, or the Linux `kernel` (as root).
+    #[arg(long, default_value_t, value_name = "KIND")]
+    pub network: acrossk8s_mocks::network::NetworkKind,
 }
 
 /// `plan`.
@@ -157,6 +160,9 @@ pub struct LabArgs {
     /// Port of the AWS endpoint; 0 picks a free one.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub aws_port: u16,
+    /// What carries the packets: the in-process `model`, or the Linux `kernel` (as root).
+    #[arg(long, default_value_t, value_name = "KIND")]
+    pub network: acrossk8s_mocks::network::NetworkKind,
     /// Print the lab's handle as one line of JSON, for the command that started it.
     #[arg(long, hide = true)]
     pub handle: bool,

@@ -56,7 +56,8 @@ pub fn main() -> ExitCode {
             return code;
         }
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ACROSSK8S_LOG").unwrap_or_else(|_| "warn".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("ACROSSK8S_LOG").unwrap_or_else(|_| "warn,nlink=error".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acrossk8s_mocks::lab::{Inventory, Lab, LabConfig, LabError};
+use acrossk8s_mocks::network::NetworkKind;
 use async_trait::async_trait;
 use kube::config::Kubeconfig;
 
@@ -16,17 +17,24 @@ use crate::engine::Poll;
 pub struct EmbeddedOptions {
     /// Port of the AWS endpoint; 0 picks a free one.
     pub aws_port: u16,
+    /// What carries the packets.
+    pub network: NetworkKind,
 }
 
 impl EmbeddedOptions {
     pub(super) fn config(&self) -> LabConfig {
-        LabConfig { aws_listen: (std::net::Ipv4Addr::LOCALHOST, self.aws_port).into(), ..LabConfig::default() }
+        let aws_listen = (std::net::Ipv4Addr::LOCALHOST, self.aws_port).into();
+        LabConfig { aws_listen, network: self.network, ..LabConfig::default() }
     }
 }
 
 pub(super) fn not_started(error: LabError) -> EnvironmentError {
     let hint = match &error {
         LabError::Listen { .. } => "\n  to mend it: name another port with --aws-port, or none to get a free one",
+        LabError::Network { .. } => {
+            "\n  to mend it: run as root, or use the in-process network with --network model; the kernel needs network \
+             namespaces, veth and nf_tables"
+        }
         _ => "",
     };
     EnvironmentError::new("the embedded lab could not be started", format!("{error}{hint}"))

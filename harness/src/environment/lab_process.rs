@@ -24,6 +24,7 @@ impl LabProcess {
             .map_err(|error| EnvironmentError::new(what, format!("{}: {error}", log.display())))?;
         let mut child = tokio::process::Command::new(program)
             .args([SUBCOMMAND, "--handle", "--aws-port", &options.aws_port.to_string()])
+            .args(["--network", &options.network.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)

@@ -18,6 +18,12 @@ pub enum LabError {
         /// Why.
         source: io::Error,
     },
+    /// The kernel's network is not allowed here.
+    #[error("the kernel's network cannot be used: {source}")]
+    Network {
+        /// Why.
+        source: io::Error,
+    },
     /// eksctl would refuse the file.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -78,6 +84,7 @@ impl LabError {
             LabError::TimedOut { .. } => 504,
             LabError::Ended => 503,
             LabError::Listen { .. }
+            | LabError::Network { .. }
             | LabError::Cluster(_)
             | LabError::Resolver { .. }
             | LabError::Kubernetes { .. }

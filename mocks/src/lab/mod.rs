@@ -35,16 +35,13 @@ use crate::aws::Aws;
 use crate::aws::ec2::Quotas;
 use crate::clock::{Clock, Latencies};
 use crate::kubernetes::cluster::Cluster;
-use crate::network::Network;
 use crate::network::model::Model;
+use crate::network::{Network, NetworkKind};
 use crate::workloads::{Images, default_images};
 
 pub use error::LabError;
 pub use inventory::{Inventory, InventoryItem};
 use world::World;
-
-/// Makes the network of a lab that obeys an account.
-pub type NetworkMaker = Arc<dyn Fn(Arc<Aws>) -> Arc<dyn Network> + Send + Sync>;
 
 /// What a lab is started with.
 #[derive(Clone)]
@@ -61,8 +58,8 @@ pub struct LabConfig {
     pub control_listen: SocketAddr,
     /// Programs by image. Those of `aws-node` and `kube-proxy` are added where they are missing.
     pub images: Images,
-    /// The network; the in-process model if none is given.
-    pub network: Option<NetworkMaker>,
+    /// What carries the packets.
+    pub network: NetworkKind,
     /// How long the creation of a cluster waits for its nodes and CoreDNS, and its deletion for its load balancers, in the
     /// machine's time. They take milliseconds; this is for when they never come.
     pub patience: Duration,
@@ -78,7 +75,7 @@ impl Default for LabConfig {
             aws_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             control_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             images: default_images(),
-            network: None,
+            network: NetworkKind::default(),
             patience: Duration::from_secs(20),
         }
     }
@@ -116,14 +113,12 @@ impl Lab {
     /// Starts a lab without clusters.
     ///
     /// # Errors
-    /// [`LabError::Listen`] when a port cannot be listened on.
+    /// [`LabError::Listen`] when a port cannot be listened on; [`LabError::Network`] when the kernel does not allow its
+    /// network.
     pub async fn start(config: LabConfig) -> Result<Arc<Self>, LabError> {
         let clock = config.clock.clone().unwrap_or_else(|| Clock::scaled(config.clock_scale));
         let aws = Aws::new(clock, config.latencies);
-        let network = match &config.network {
-            Some(make) => make(Arc::clone(&aws)),
-            None => Model::new(Arc::clone(&aws) as Arc<dyn crate::network::FabricSource>),
-        };
+        let network = network(config.network, &aws).await?;
         // A lab is not there to run into the limits of a new account.
         aws.with("us-east-1", |state, _| {
             state.ec2.quotas = Quotas { vpcs: 1000, addresses: 1000, internet_gateways: 1000, ..state.ec2.quotas };
@@ -225,6 +220,21 @@ impl Lab {
     /// Waits until the lab has ended, by [`Lab::shutdown`] or over the control port.
     pub async fn ended(&self) {
         self.0.ended.cancelled().await;
+    }
+}
+
+/// The network that obeys an account.
+async fn network(kind: NetworkKind, aws: &Arc<Aws>) -> Result<Arc<dyn Network>, LabError> {
+    let source = Arc::clone(aws) as Arc<dyn crate::network::FabricSource>;
+    match kind {
+        NetworkKind::Model => Ok(Model::new(source)),
+        #[cfg(target_os = "linux")]
+        NetworkKind::Kernel => match crate::network::kernel::Kernel::new(source).await {
+            Ok(kernel) => Ok(kernel),
+            Err(source) => Err(LabError::Network { source }),
+        },
+        #[cfg(not(target_os = "linux"))]
+        NetworkKind::Kernel => Err(LabError::Network { source: std::io::ErrorKind::Unsupported.into() }),
     }
 }
 

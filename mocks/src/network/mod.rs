@@ -46,6 +46,36 @@ pub trait Network: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
 }
 
+/// Which network carries the packets of a lab.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NetworkKind {
+    /// The in-process model: needs nothing.
+    #[default]
+    Model,
+    /// The Linux kernel: needs root, or the capabilities to make network namespaces.
+    Kernel,
+}
+
+impl std::fmt::Display for NetworkKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            NetworkKind::Model => "model",
+            NetworkKind::Kernel => "kernel",
+        })
+    }
+}
+
+impl std::str::FromStr for NetworkKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::Model, Self::Kernel]
+            .into_iter()
+            .find(|kind| kind.to_string() == name)
+            .ok_or_else(|| format!("`{name}` is neither `model` nor `kernel`"))
+    }
+}
+
 /// Where a host is and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostSpec {

@@ -24,7 +24,9 @@ pub(super) fn layout(fabric: &Prepared, vpc: &str, address: Ipv4Addr, device: Op
     let Some(balancer) = fabric.load_balancers.values().find(|it| it.interfaces.iter().any(|it| it == id)) else {
         return layout;
     };
-    let Some(zone) = fabric.subnets.get(&interface.subnet).map(|it| it.availability_zone.as_str()) else { return layout };
+    let Some(zone) = fabric.subnets.get(&interface.subnet).map(|it| it.availability_zone.as_str()) else {
+        return layout;
+    };
     let rules = &mut layout.filter;
     for listener in balancer.listeners.iter().filter(|_| balancer.active) {
         if !listener.preserve_client_ip {
@@ -40,9 +42,7 @@ pub(super) fn layout(fabric: &Prepared, vpc: &str, address: Ipv4Addr, device: Op
                 let rule = to(rule, host(address)).match_l4proto(TCP).match_tcp_dport(listener.port);
                 one_of(rule, targets.len() - index)
             };
-            rules.base(Base::Prerouting, |rule| {
-                chosen(rule).nat(NatStatement::dnat(target.address).port(target.port))
-            });
+            rules.base(Base::Prerouting, |rule| chosen(rule).nat(NatStatement::dnat(target.address).port(target.port)));
         }
     }
     // Nothing else comes through: there is no listener.

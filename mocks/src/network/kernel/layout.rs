@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
-use nlink::netlink::nftables::{
-    BaseChain, ChainName, Family, FilterHook, NatHook, Policy, Priority, Rule, Verdict,
-};
+use nlink::netlink::nftables::{BaseChain, ChainName, Family, FilterHook, NatHook, Policy, Priority, Rule, Verdict};
 
 /// The one nftables table of each namespace.
 pub(super) const TABLE: &str = "acrossk8s";

@@ -71,12 +71,15 @@ impl Kernel {
     /// A network without hosts that obeys a fabric. To be called within a runtime.
     ///
     /// # Errors
-    /// When the threads that enter namespaces cannot be started.
-    pub fn new(source: Arc<dyn FabricSource>) -> io::Result<Arc<Self>> {
+    /// When the kernel does not allow it: `PermissionDenied` without the right to make network namespaces.
+    pub async fn new(source: Arc<dyn FabricSource>) -> io::Result<Arc<Self>> {
         let mut changes = source.changes();
+        let crew = Crew::start()?;
+        // Better now than with the first host.
+        stack::Stack::try_out(&crew).await?;
         let shared = Arc::new(Shared {
             source,
-            crew: Crew::start()?,
+            crew,
             services: Mutex::default(),
             known: Mutex::default(),
             changed: AtomicBool::new(false),

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use nlink::netlink::nftables::{IcmpxCode, NatStatement, Rule};
 
 use super::choice::one_of;
-use super::layout::{Base, Layout, MAIN, Ruleset, RoutingRule, Via, disjoint, everything, from, host, jump, to};
+use super::layout::{Base, Layout, MAIN, RoutingRule, Ruleset, Via, disjoint, everything, from, host, jump, to};
 use super::router::Port;
 use crate::network::{ServiceTable, Transport};
 
@@ -52,7 +52,12 @@ impl Node<'_> {
         }
         for (address, pod) in self.pods {
             layout.route(MAIN, host(*address), Via::Device(pod.device.clone()));
-            let local = RoutingRule { priority: priority::TO_POD, to: Some(host(*address)), table: MAIN, ..RoutingRule::default() };
+            let local = RoutingRule {
+                priority: priority::TO_POD,
+                to: Some(host(*address)),
+                table: MAIN,
+                ..RoutingRule::default()
+            };
             layout.rules.insert(local);
         }
         for (table, port) in (INTERFACES..).zip(&self.ports) {

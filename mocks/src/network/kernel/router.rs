@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use acrossk8s_vpc::{Fabric, Interface, PeeringState, RouteTable, RouteTarget, effective_route_table, resolver_address};
+use acrossk8s_vpc::{
+    Fabric, Interface, PeeringState, RouteTable, RouteTarget, effective_route_table, resolver_address,
+};
 use ipnet::Ipv4Net;
 
 use super::layout::{Layout, Via, everything, host};
@@ -143,7 +145,8 @@ impl<'f> View<'f> {
     pub(super) fn devices(&self) -> BTreeMap<String, Far> {
         let ports = self.ports.iter().map(|port| (port.device.clone(), Far::Host(port.host)));
         let resolver = self.resolver.iter().map(|(device, address)| (device.clone(), Far::Host(*address)));
-        let peerings = self.peerings.values().map(|(device, vpc)| (device.clone(), Far::Peering { vpc: (*vpc).into() }));
+        let peerings =
+            self.peerings.values().map(|(device, vpc)| (device.clone(), Far::Peering { vpc: (*vpc).into() }));
         ports.chain(resolver).chain(peerings).collect()
     }
 
@@ -227,8 +230,7 @@ impl<'f> View<'f> {
             let Some((device, other)) = self.peerings.get(id.as_str()) else { continue };
             let decided = |block: Ipv4Net| {
                 table.routes.iter().any(|it| {
-                    it.destination.contains(&block)
-                        && it.destination.prefix_len() > route.destination.prefix_len()
+                    it.destination.contains(&block) && it.destination.prefix_len() > route.destination.prefix_len()
                         || it.destination == route.destination && it.target == RouteTarget::Local
                 })
             };

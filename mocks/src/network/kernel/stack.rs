@@ -8,13 +8,13 @@ use std::os::fd::AsFd;
 use nlink::netlink::addr::Ipv4Address;
 use nlink::netlink::link::VethLink;
 use nlink::netlink::neigh::Neighbor;
-use nlink::netlink::nftables::{Chain, Family, Set, SetElement};
+use nlink::netlink::nftables::{Chain, CtState, Family, Rule, Set, SetElement};
 use nlink::netlink::route::{Ipv4Route, ResolvedRouteInterfaces, RouteConfig};
 use nlink::netlink::rule::RuleBuilder;
 use nlink::netlink::types::route::RouteType;
 use nlink::netlink::{Connection, InterfaceRef, MessageBuilder, Nftables};
 
-use super::layout::{Layout, Route, RoutingRule, Ruleset, TABLE, Via};
+use super::layout::{Base, Layout, Route, RoutingRule, Ruleset, TABLE, Via};
 use super::namespace::{Crew, Namespace};
 
 /// The address that the other end of every link goes by, as the VPC CNI has it. Nobody asks who has it: the answer is
@@ -48,6 +48,17 @@ impl Stack {
         let stack = Self { namespace, route, nftables, devices: BTreeMap::new(), applied: Layout::default() };
         stack.route.set_link_up("lo").await.map_err(failed("set up lo"))?;
         Ok(stack)
+    }
+
+    /// Finds out whether the kernel allows what the network needs: namespaces, links between them, nftables with NAT and
+    /// connection tracking.
+    pub(super) async fn try_out(crew: &Crew) -> io::Result<()> {
+        let (mut one, mut other) = (Self::make(crew).await?, Self::make(crew).await?);
+        Self::join((&mut one, "en-0"), (&mut other, "en-0"), 1500).await?;
+        let mut layout = Layout::default();
+        layout.filter.base(Base::Postrouting, Rule::masquerade);
+        layout.filter.base(Base::Forward, |rule| rule.match_ct_state(CtState::ESTABLISHED).accept());
+        one.apply(&layout).await
     }
 
     /// Whether it has a device.

@@ -148,7 +148,14 @@ impl State {
                     Some(host) => {
                         let stack = &mut host.stack;
                         let joined = Stack::join((&mut vpc.router, &device), (stack, &device), MTU).await;
-                        if joined.is_ok() { { let address = host.spec.address; host.stack.own_once(&device, address).await } } else { joined }
+                        if joined.is_ok() {
+                            {
+                                let address = host.spec.address;
+                                host.stack.own_once(&device, address).await
+                            }
+                        } else {
+                            joined
+                        }
                     }
                     None => Ok(()),
                 },
@@ -205,4 +212,3 @@ impl Vpc {
         Ok(())
     }
 }
-

@@ -19,7 +19,7 @@ async fn echo(server: &dyn Datagram) -> SocketAddrV4 {
 #[rstest]
 #[tokio::test]
 async fn two_pods_behind_one_node_get_their_own_answers(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (a, b, server) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let serving = server.bind(DNS).await.unwrap();
     // The same port on both, so that source NAT has to tell them apart.
@@ -36,7 +36,7 @@ async fn two_pods_behind_one_node_get_their_own_answers(#[values(Kind::Model, Ki
 #[rstest]
 #[tokio::test]
 async fn two_services_in_front_of_one_endpoint_answer_as_themselves(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await);
     let services = [10, 11].map(|last| SocketAddrV4::new([172, 20, 0, last].into(), DNS));
     let mut table = ServiceTable::default();
@@ -57,7 +57,7 @@ async fn two_services_in_front_of_one_endpoint_answer_as_themselves(#[values(Kin
 #[rstest]
 #[tokio::test]
 async fn a_datagram_whose_answer_is_lost_still_arrives(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     two.close(&two.two, "10.1.0.0/16");
     let (asking, serving) = (client.bind(0).await.unwrap(), server.bind(DNS).await.unwrap());
@@ -74,7 +74,7 @@ async fn a_datagram_whose_answer_is_lost_still_arrives(#[values(Kind::Model, Kin
 
 #[tokio::test]
 async fn an_answer_to_a_closed_socket_is_no_news_to_the_server() {
-    let two = Two::new(Kind::Model);
+    let two = Two::new(Kind::Model).await;
     let (client, server) = (two.pod(&two.one, false).await, two.pod(&two.two, false).await);
     let serving = server.bind(DNS).await.unwrap();
     let asking = client.bind(0).await.unwrap();
@@ -90,7 +90,7 @@ async fn an_answer_to_a_closed_socket_is_no_news_to_the_server() {
 #[rstest]
 #[tokio::test]
 async fn a_closed_port_refuses(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let asking = client.bind(0).await.unwrap();
     asking.send_to(b"x", at(&server, DNS)).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_closed_port_refuses(#[values(Kind::Model, Kind::Kernel)] kind: Kind) 
 
 #[tokio::test]
 async fn a_full_queue_loses_and_tells() {
-    let two = Two::new(Kind::Model);
+    let two = Two::new(Kind::Model).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let _unread = server.bind(DNS).await.unwrap();
     let asking = client.bind(0).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_full_queue_loses_and_tells() {
 #[rstest]
 #[tokio::test]
 async fn a_socket_ends_with_its_host(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let host = two.pod(&two.one, true).await;
     let socket = host.bind(0).await.unwrap();
     socket.send_to(b"unread", at(&host, 5000)).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_socket_ends_with_its_host(#[values(Kind::Model, Kind::Kernel)] kind: 
 #[tokio::test]
 async fn a_port_is_one_sockets() {
     let kind = Kind::Model;
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let host = two.pod(&two.one, true).await;
     let socket = host.bind(DNS).await.unwrap();
     assert_eq!(host.bind(DNS).await.err().unwrap().kind(), io::ErrorKind::AddrInUse);
@@ -145,7 +145,7 @@ async fn a_port_is_one_sockets() {
 #[rstest]
 #[tokio::test]
 async fn the_resolver_of_the_vpc_is_reached_from_within_it_alone(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (near, far) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let spec = HostSpec {
         name: "resolver".to_owned(),

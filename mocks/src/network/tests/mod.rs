@@ -52,7 +52,7 @@ struct Two {
 }
 
 impl Two {
-    fn new(kind: Kind) -> Self {
+    async fn new(kind: Kind) -> Self {
         let aws = Aws::new(Clock::manual(), Latencies::INSTANT);
         let (one, two) = (cluster(&aws, "one", "10.1.0.0/16"), cluster(&aws, "two", "10.2.0.0/16"));
         let request = PeeringRequest {
@@ -71,7 +71,7 @@ impl Two {
         let model = Model::new(aws.clone());
         let network: Arc<dyn Network> = match kind {
             Kind::Model => model.clone(),
-            Kind::Kernel => Kernel::new(aws.clone()).unwrap(),
+            Kind::Kernel => Kernel::new(aws.clone()).await.unwrap(),
         };
         let model = Some(model).filter(|_| kind == Kind::Model);
         let this = Self { network, model, aws, one, two, peering };
@@ -178,7 +178,7 @@ async fn greet(from: &Arc<dyn Host>, to: &Arc<dyn Host>, port: u16, address: Soc
 #[rstest]
 #[tokio::test]
 async fn a_pod_reaches_a_peered_pod_and_is_seen_as_its_node(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let source = greet(&client, &server, 80, SocketAddrV4::new(server.address(), 80)).await.unwrap();
     assert_eq!(*source.ip(), two.one.nodes[0].address);
@@ -188,7 +188,7 @@ async fn a_pod_reaches_a_peered_pod_and_is_seen_as_its_node(#[values(Kind::Model
 #[rstest]
 #[tokio::test]
 async fn without_source_nat_it_is_seen_as_itself(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, false).await, two.pod(&two.two, false).await);
     let source = greet(&client, &server, 80, SocketAddrV4::new(server.address(), 80)).await.unwrap();
     assert_eq!(*source.ip(), client.address());
@@ -197,7 +197,7 @@ async fn without_source_nat_it_is_seen_as_itself(#[values(Kind::Model, Kind::Ker
 #[rstest]
 #[tokio::test]
 async fn nothing_passes_once_the_peering_is_gone(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let to = SocketAddrV4::new(server.address(), 80);
     assert_eq!(client.connect(to).await.err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
@@ -216,7 +216,7 @@ async fn nothing_passes_once_the_peering_is_gone(#[values(Kind::Model, Kind::Ker
 #[tokio::test]
 async fn a_route_missing_on_either_side_drops(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
     for side in [0, 1] {
-        let two = Two::new(kind);
+        let two = Two::new(kind).await;
         let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
         let (cluster, block) = if side == 0 { (&two.one, "10.2.0.0/16") } else { (&two.two, "10.1.0.0/16") };
         two.close(cluster, block);
@@ -227,8 +227,10 @@ async fn a_route_missing_on_either_side_drops(#[values(Kind::Model, Kind::Kernel
 
 #[rstest]
 #[tokio::test]
-async fn a_service_address_leads_to_an_endpoint_and_answers_come_from_it(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+async fn a_service_address_leads_to_an_endpoint_and_answers_come_from_it(
+    #[values(Kind::Model, Kind::Kernel)] kind: Kind,
+) {
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await);
     let service = SocketAddrV4::new([172, 20, 0, 10].into(), 53);
     let mut table = ServiceTable::default();
@@ -248,7 +250,7 @@ async fn a_service_address_leads_to_an_endpoint_and_answers_come_from_it(#[value
 #[rstest]
 #[tokio::test]
 async fn a_load_balancer_leads_to_the_pod_behind_the_node_port(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server, node) =
         (two.pod(&two.one, true).await, two.pod(&two.two, true).await, two.node(&two.two).await);
     let wanted = ServiceLoadBalancer {
@@ -288,7 +290,7 @@ async fn a_load_balancer_leads_to_the_pod_behind_the_node_port(#[values(Kind::Mo
 #[tokio::test]
 async fn a_detached_host_breaks_its_connections_and_frees_its_address() {
     let kind = Kind::Model;
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(80).await.unwrap();
     let mut stream = client.connect(SocketAddrV4::new(server.address(), 80)).await.unwrap();
@@ -306,7 +308,7 @@ async fn a_detached_host_breaks_its_connections_and_frees_its_address() {
 #[rstest]
 #[tokio::test]
 async fn a_port_is_taken_until_its_listener_is_dropped(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let host = two.pod(&two.one, true).await;
     let listener = host.listen(80).await.unwrap();
     assert_eq!(host.listen(80).await.err().unwrap().kind(), io::ErrorKind::AddrInUse);

@@ -9,7 +9,7 @@ const WEB: u16 = 80;
 #[tokio::test]
 async fn both_halves_of_a_stream_learn_that_it_broke() {
     let kind = Kind::Model;
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(WEB).await.unwrap();
     let stream = client.connect(SocketAddrV4::new(server.address(), WEB)).await.unwrap();
@@ -29,7 +29,7 @@ async fn both_halves_of_a_stream_learn_that_it_broke() {
 #[rstest]
 #[tokio::test]
 async fn closing_one_direction_leaves_the_other(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(WEB).await.unwrap();
     let mut ours = client.connect(SocketAddrV4::new(server.address(), WEB)).await.unwrap();
@@ -47,7 +47,7 @@ async fn closing_one_direction_leaves_the_other(#[values(Kind::Model, Kind::Kern
 
 #[tokio::test]
 async fn a_full_backlog_makes_clients_wait() {
-    let two = Two::new(Kind::Model);
+    let two = Two::new(Kind::Model).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(WEB).await.unwrap();
     let to = SocketAddrV4::new(server.address(), WEB);
@@ -68,7 +68,7 @@ async fn a_full_backlog_makes_clients_wait() {
 
 #[tokio::test]
 async fn a_host_that_leaves_tells_those_who_wait() {
-    let two = Two::new(Kind::Model);
+    let two = Two::new(Kind::Model).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(WEB).await.unwrap();
     let to = SocketAddrV4::new(server.address(), WEB);
@@ -94,7 +94,7 @@ async fn a_host_that_leaves_tells_those_who_wait() {
 #[rstest]
 #[tokio::test]
 async fn loopback_is_local(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (one, other) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await);
     let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, WEB);
     let source = greet(&one, &one, WEB, to).await.unwrap();

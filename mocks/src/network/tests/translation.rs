@@ -27,7 +27,7 @@ async fn serve(two: &Two, vpc: &str, endpoints: &[&Arc<dyn Host>]) {
 #[rstest]
 #[tokio::test]
 async fn no_rule_holds_within_a_node(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (a, b, node) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await, two.node(&two.one).await);
     two.strip_rules(&two.one);
     for (from, to) in [(&a, &b), (&node, &a), (&a, &node)] {
@@ -39,7 +39,7 @@ async fn no_rule_holds_within_a_node(#[values(Kind::Model, Kind::Kernel)] kind: 
 #[rstest]
 #[tokio::test]
 async fn a_node_reaches_its_pods_before_aws_knows_their_addresses(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (node, peer) = (two.node(&two.one).await, two.pod(&two.two, true).await);
     let kind = HostKind::Pod { node: node.address(), source_nat: true, excluded: Vec::new() };
     let address = [10, 1, 200, 200].into();
@@ -53,7 +53,7 @@ async fn a_node_reaches_its_pods_before_aws_knows_their_addresses(#[values(Kind:
 #[rstest]
 #[tokio::test]
 async fn a_node_answers_its_own_node_ports(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (pod, client, node) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await, two.node(&two.one).await);
     serve(&two, &two.one.vpc, &[&pod]).await;
     for (from, address) in
@@ -68,8 +68,10 @@ async fn a_node_answers_its_own_node_ports(#[values(Kind::Model, Kind::Kernel)] 
 
 #[rstest]
 #[tokio::test]
-async fn a_node_port_is_reached_from_the_peer_and_refuses_without_endpoints(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+async fn a_node_port_is_reached_from_the_peer_and_refuses_without_endpoints(
+    #[values(Kind::Model, Kind::Kernel)] kind: Kind,
+) {
+    let two = Two::new(kind).await;
     let (client, pod, node) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await, two.node(&two.two).await);
     serve(&two, &two.two.vpc, &[&pod]).await;
     let to = SocketAddrV4::new(node.address(), NODE_PORT);
@@ -86,7 +88,7 @@ async fn a_node_port_is_reached_from_the_peer_and_refuses_without_endpoints(#[va
 #[rstest]
 #[tokio::test]
 async fn a_service_leads_a_pod_back_to_itself_by_its_node(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let pod = two.pod(&two.one, true).await;
     serve(&two, &two.one.vpc, &[&pod]).await;
     let source = connected(&pod, &pod, service()).await.unwrap();
@@ -97,7 +99,7 @@ async fn a_service_leads_a_pod_back_to_itself_by_its_node(#[values(Kind::Model, 
 #[rstest]
 #[tokio::test]
 async fn a_service_of_another_cluster_is_not_there(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, pod) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     serve(&two, &two.two.vpc, &[&pod]).await;
     let error = client.connect(service()).await.err().unwrap();
@@ -109,7 +111,7 @@ async fn a_service_of_another_cluster_is_not_there(#[values(Kind::Model, Kind::K
 #[rstest]
 #[tokio::test]
 async fn every_endpoint_gets_its_share(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let client = two.pod(&two.one, true).await;
     let (a, b) = (two.pod(&two.one, true).await, two.pod(&two.one, true).await);
     serve(&two, &two.one.vpc, &[&a, &b]).await;
@@ -128,7 +130,7 @@ async fn every_endpoint_gets_its_share(#[values(Kind::Model, Kind::Kernel)] kind
 #[rstest]
 #[tokio::test]
 async fn excluded_blocks_and_the_own_vpc_see_the_pod(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let excluded = vec!["10.2.0.0/16".parse().unwrap()];
     let node = two.one.nodes[0].address;
     let address = [10, 1, 200, 200].into();
@@ -148,7 +150,7 @@ async fn excluded_blocks_and_the_own_vpc_see_the_pod(#[values(Kind::Model, Kind:
 #[rstest]
 #[tokio::test]
 async fn a_drop_says_what_dropped_it(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let to = SocketAddrV4::new(server.address(), WEB);
     two.strip_rules(&two.two);
@@ -161,7 +163,7 @@ async fn a_drop_says_what_dropped_it(#[values(Kind::Model, Kind::Kernel)] kind: 
 #[rstest]
 #[tokio::test]
 async fn an_address_without_a_host_does_not_answer(#[values(Kind::Model, Kind::Kernel)] kind: Kind) {
-    let two = Two::new(kind);
+    let two = Two::new(kind).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     two.network.detach(&two.two.vpc, server.address()).await;
     let error = client.connect(SocketAddrV4::new(server.address(), WEB)).await.err().unwrap();

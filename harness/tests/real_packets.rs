@@ -1,0 +1,60 @@
+//! The procedure on the kernel's network, one lab at a time: several at once on a small machine would wait for each other
+//! longer than the probes do. These tests need the right to make network namespaces (root).
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use acrossk8s::environment::{Embedded, EmbeddedOptions};
+use acrossk8s::events::{EventSink, Outcome};
+use acrossk8s::exit::ExitCode;
+use acrossk8s::faults::{Fault, find, judge};
+use acrossk8s::run::{self, Options};
+use acrossk8s::run_directory::RunDirectory;
+use acrossk8s::scenario;
+use acrossk8s_mocks::network::NetworkKind;
+use rstest::rstest;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+async fn run(fault: Option<&'static Fault>) -> run::Outcome {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let mut topology = scenario::parse(Path::new("three-clusters.toml"), scenario::DOCUMENTED).unwrap();
+    if let Some(fault) = fault {
+        (fault.topology)(&mut topology);
+    }
+    let runs = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(runs.path()).unwrap();
+    let options = EmbeddedOptions { network: NetworkKind::Kernel, ..EmbeddedOptions::default() };
+    let options = Options {
+        topology,
+        environment: Arc::new(Embedded::start(&options).await.unwrap()),
+        sink: EventSink::new(&directory.id, Vec::new()),
+        directory,
+        fault,
+        keep: false,
+        interrupt: CancellationToken::new(),
+        abort: CancellationToken::new(),
+    };
+    run::run(options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_procedure_holds() {
+    let outcome = run(None).await;
+    let bad: Vec<_> = outcome.verdicts.iter().filter(|it| it.outcome != Outcome::Pass).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    assert_eq!(outcome.exit, ExitCode::Passed);
+}
+
+/// One fault for a route table, one for the security groups.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_are_lost_where_the_model_loses_them(#[values("missing-route", "rules-on-unattached-group")] id: &str) {
+    let fault = find(id).unwrap();
+    let judgement = judge(fault, &run(Some(fault)).await);
+    assert!(judgement.is_exact(), "{judgement:#?}");
+}
