@@ -114,11 +114,11 @@ async fn a_fault_is_caught_by_exactly_the_invariants_that_name_it(
     )]
     id: &str,
 ) {
-    let fault = find(id).unwrap();
+    let fault = &find(&documented(), id).unwrap();
     let lab = Lab::new().await;
     let mut topology = documented();
-    (fault.topology)(&mut topology);
-    let outcome = run::run(Options { fault: Some(fault), ..lab.options(topology, false) }).await.unwrap();
+    fault.change_topology(&mut topology);
+    let outcome = run::run(Options { fault: Some(fault.clone()), ..lab.options(topology, false) }).await.unwrap();
 
     let judgement = judge(fault, &outcome);
     assert!(judgement.is_exact(), "{judgement:#?}");

@@ -67,8 +67,6 @@ pub struct ClusterFacts {
     pub reloads_before: BTreeMap<String, usize>,
     /// Whether the ConfigMap of CoreDNS was changed by this run.
     pub corefile_edited: bool,
-    /// Objects of the nginx check still there after its clean-up.
-    pub left_after_check: Option<Vec<String>>,
 }
 
 impl World {

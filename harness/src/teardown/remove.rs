@@ -34,6 +34,8 @@ pub struct Remover<'a> {
     pub clusters: &'a [(String, String)],
     /// Ends the waiting.
     pub cancel: tokio_util::sync::CancellationToken,
+    /// Kubernetes clients by cluster, each made once: making one reads all root certificates of the machine.
+    pub kubernetes: parking_lot::Mutex<std::collections::BTreeMap<String, kube::Client>>,
 }
 
 impl Remover<'_> {
@@ -94,6 +96,9 @@ impl Remover<'_> {
             }
             Err(error) => return Err(aws_failure(what, &error)),
         }
+        if let Some(client) = self.kubernetes.lock().get(cluster) {
+            return Ok(Some(client.clone()));
+        }
         let kubeconfig = self.environment.kubeconfig().await.map_err(|error| Failure::new(&what).because(error))?;
         let suffix = format!("@{cluster}.{region}.eksctl.io");
         let Some(context) = kubeconfig.contexts.iter().map(|it| it.name.clone()).find(|name| name.ends_with(&suffix))
@@ -104,7 +109,9 @@ impl Remover<'_> {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .map_err(|error| Failure::new(&what).because(error))?;
-        kube::Client::try_from(config).map(Some).map_err(|error| kube_failure(what, &error))
+        let client = kube::Client::try_from(config).map_err(|error| kube_failure(what, &error))?;
+        self.kubernetes.lock().insert(cluster.to_owned(), client.clone());
+        Ok(Some(client))
     }
 
     async fn object(
