@@ -18,6 +18,8 @@ pub struct EmbeddedOptions {
     pub aws_port: u16,
     /// How long load balancers take in the lab's time, where that is not no time at all.
     pub load_balancer_provision: Option<Duration>,
+    /// How long managed node groups take in the lab's time, where that is not no time at all.
+    pub node_group_create: Option<Duration>,
     /// Longest wait for anything; without one, what is generous even on a machine that is busy.
     pub longest_wait: Option<Duration>,
 }
@@ -28,6 +30,9 @@ impl EmbeddedOptions {
         config.aws_listen.set_port(self.aws_port);
         if let Some(time) = self.load_balancer_provision {
             config.latencies.load_balancer_provision = time;
+        }
+        if let Some(time) = self.node_group_create {
+            config.latencies.nodegroup_create = time;
         }
         config
     }

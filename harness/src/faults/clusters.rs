@@ -6,6 +6,8 @@ use crate::procedure::{Scope, World, aws_failure, task_id};
 use crate::topology::{ClusterIndex, Topology};
 
 const CONFIG: &str = "write-cluster-config/1";
+const CHECK: &str = "check-nginx/1-to-2";
+const NODE_GROUP: &str = "another";
 
 pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
     let pairs = |index: ClusterIndex| {
@@ -23,6 +25,17 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
     wrong_vpc.stops.extend(pairs(ONE));
     let into = topology.others(ONE).map(|other| task_id("allow-traffic", Scope::Direction(other, ONE)));
     wrong_vpc.stops.extend(into);
+    let mut same_namespace = Fault::new("same-namespace", "cluster 1 and cluster 2 use the same namespace")
+        .wants(|topology| topology.clusters[TWO.0].namespace = topology.cluster(ONE).namespace.clone())
+        .caught_by(&["namespaces-distinct"]);
+    // The others would forward one zone to two clusters.
+    same_namespace.stops.extend(topology.indices().skip(2).map(|other| task_id("edit-coredns", Scope::Cluster(other))));
+    let mut creating =
+        Fault::new("node-group-being-created", "cluster 1 gets another node group, and nobody waits for it")
+            .after(CHECK, |context| async move { add_node_group(&context).await })
+            .before("delete-nginx/1", |context| async move { remove_node_group(&context).await })
+            .caught_by(&["cluster-active"]);
+    creating.lab.node_group_create = Some(std::time::Duration::from_secs(36_000));
     vec![
         wrong_vpc,
         Fault::new("node-group-with-another-name", "the file of cluster 1 names its node group otherwise")
@@ -42,13 +55,7 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
                 Ok(())
             })
             .caught_by(&["contexts-distinct"]),
-        Fault::new("cluster-deleted", "cluster 1 is deleted after the check")
-            .after("check-nginx/1-to-2", |context| async move {
-                let world = context.world();
-                let delete = world.aws(ONE)?.eks.delete_cluster().name(&world.cluster(ONE).name).send().await;
-                delete.map(drop).map_err(|error| aws_failure("the cluster cannot be deleted", &error))
-            })
-            .caught_by(&["cluster-active"]),
+        creating,
         Fault::new(
             "overlapping-cidr-blocks",
             "the block of cluster 2 is within that of cluster 1, forced past validation",
@@ -65,9 +72,7 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
         Fault::new("service-cidr-in-a-vpc", "the addresses of the Services of cluster 1 are in the block of cluster 2")
             .wants(|topology| topology.clusters[ONE.0].service_cidr = topology.cluster(TWO).cidr_block)
             .caught_by(&["service-cidr-disjoint"]),
-        Fault::new("same-namespace", "cluster 1 and cluster 2 use the same namespace")
-            .wants(|topology| topology.clusters[TWO.0].namespace = topology.cluster(ONE).namespace.clone())
-            .caught_by(&["namespaces-distinct"]),
+        same_namespace,
     ]
 }
 
@@ -77,4 +82,19 @@ fn rewrite(context: &TaskContext<World>, documented: &str, wrong: &str) -> Resul
     let config = config.ok_or_else(|| Failure::new(format!("the file of cluster 1 does not say {documented}")))?;
     context.world().learn(ONE, |facts| facts.config = Some(config.replace(documented, wrong)));
     Ok(())
+}
+
+async fn add_node_group(context: &TaskContext<World>) -> Result<(), Failure> {
+    let world = context.world();
+    let new = world.aws(ONE)?.eks.create_nodegroup().cluster_name(&world.cluster(ONE).name).nodegroup_name(NODE_GROUP);
+    let new = new.set_subnets(Some(world.known(ONE).subnets)).node_role("arn:aws:iam::123456789012:role/nodes");
+    new.send().await.map(drop).map_err(|error| aws_failure("the node group cannot be created", &error))
+}
+
+/// No journal knows the node group, and the cluster could not be deleted with it.
+async fn remove_node_group(context: &TaskContext<World>) -> Result<(), Failure> {
+    let world = context.world();
+    let delete = world.aws(ONE)?.eks.delete_nodegroup().cluster_name(&world.cluster(ONE).name);
+    let deleted = delete.nodegroup_name(NODE_GROUP).send().await;
+    deleted.map(drop).map_err(|error| aws_failure("the node group cannot be deleted", &error))
 }

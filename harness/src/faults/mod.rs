@@ -48,7 +48,7 @@ const ONE: ClusterIndex = ClusterIndex(0);
 const TWO: ClusterIndex = ClusterIndex(1);
 
 /// Longest wait for what a fault may have made impossible. Nothing in a lab takes a tenth of it.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// One deliberate deviation.
 #[derive(Clone)]
@@ -121,13 +121,15 @@ impl Fault {
         self
     }
 
-    /// A task is left out; those that need it no longer do.
+    /// A task is left out; those that need it need what it needed.
     fn leaves_out(self, task: impl Into<String>) -> Self {
         let task = task.into();
         self.changes(&task.clone(), move |_, mut tasks| {
+            let needed = tasks.iter().find(|it| it.id() == task).map(|it| it.needs.clone()).unwrap_or_default();
             tasks.retain(|it| it.id() != task);
-            for it in &mut tasks {
+            for it in tasks.iter_mut().filter(|it| it.needs.contains(&task)) {
                 it.needs.retain(|need| *need != task);
+                it.needs.extend(needed.iter().cloned());
             }
             tasks
         })

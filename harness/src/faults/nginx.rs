@@ -31,13 +31,11 @@ pub(super) fn faults() -> Vec<Fault> {
             "the Service of nginx has an address of its own",
             [("  clusterIP: None\n", "")],
         )
-        .caught_by(&["nginx-service"])
-        .stops(&[NAME]),
+        .caught_by(&["nginx-service"]),
         changed("nginx-service-port", "the Service of nginx has port 8080", [("port: 80\n", "port: 8080\n")])
             .caught_by(&["nginx-service"]),
         changed("nginx-other-image", "nginx is of another version", [("nginx:1.21.5", "nginx:1.21")])
-            .caught_by(&["nginx-pod"])
-            .stops(&[NAME]),
+            .caught_by(&["nginx-pod"]),
         changed(
             "nginx-nowhere",
             "nginx asks for a node that there is not",

@@ -48,7 +48,7 @@ pub(super) fn faults() -> Vec<Fault> {
             "the zone of cluster 2 is forwarded to 16 addresses",
             corefiles::forward_first_zone_to_many,
         )
-        .caught_by(&["corefile-accepted"])
+        .caught_by(&["corefile-accepted", "corefile-upstreams"])
         .stops(&[RELOAD]),
         edited("forgotten-zone", "the zone of cluster 2 is forgotten", corefiles::forget_first_zone)
             .caught_by(&["corefile-zone"]),
@@ -136,7 +136,7 @@ pub(super) fn faults() -> Vec<Fault> {
                 let default: k8s_openapi::api::core::v1::ConfigMap = serde_saphyr::from_str(&default)
                     .map_err(|error| Failure::new("the back-up cannot be read").because(error))?;
                 let corefile = default.data.and_then(|mut data| data.remove(coredns::COREFILE)).unwrap_or_default();
-                change(&context, |_| corefile.clone()).await
+                settle(&context, |_| corefile.clone()).await
             })
             .caught_by(&["corefile-zone"]),
         Fault::new("back-up-after-the-edit", "the back-up of cluster 1 is taken after the edit")

@@ -35,6 +35,7 @@ pub async fn observe(world: &Arc<World>) -> Observation {
     for (index, facts) in world.facts.lock().clusters.iter() {
         if let Some(cluster) = observation.clusters.get_mut(*index) {
             cluster.cluster_config = facts.config.clone();
+            cluster.vpc_taken = facts.vpc.clone();
             cluster.coredns_backup = facts.coredns_backup.clone();
         }
     }

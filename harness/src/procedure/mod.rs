@@ -33,4 +33,5 @@ pub use resource::{Found, RUN_TAG, Resource};
 pub(crate) use routes::{add_routes_through, effective_tables, target_of};
 pub(crate) use security_groups::documented_group;
 pub use steps::{Body, Each, Phase, STEPS, Scope, Step, StepId, Task, task_id, tasks};
+pub(crate) use world::client_of;
 pub use world::{ClusterFacts, Facts, World};
