@@ -1,6 +1,7 @@
 //! `acrossk8s faults`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,16 +50,25 @@ pub async fn faults(runs: &Path, args: &FaultsArgs) -> Result<ExitCode, CommandE
     // Labs wait for a good part of their time: two for each core keep the cores busy.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let parallel = args.parallel.map_or(2 * cores, usize::from);
-    let mut results = stream::iter(chosen.iter().map(|fault| one(runs, &topology, fault, &signals))).buffered(parallel);
+    // Tasks of their own, so that labs use all cores.
+    let labs = chosen.into_iter().enumerate().map(async |(index, fault)| {
+        let lab = tokio::spawn(one(runs.to_owned(), topology.clone(), fault, signals.clone()));
+        (index, lab.await.map_err(CommandError::unexpected).flatten())
+    });
+    // Not `buffered`: a slow lab would keep those behind it from starting. Rows are shown in order all the same.
+    let mut results = stream::iter(labs).buffer_unordered(parallel);
+    let mut ahead = BTreeMap::new();
     let mut rows = Vec::new();
-    while let Some(result) = results.next().await {
-        let row = result?;
+    while let Some((index, row)) = results.next().await {
+        ahead.insert(index, row?);
         if signals.interrupt.is_cancelled() {
             anstream::println!("interrupted; every lab was taken down");
             return Ok(ExitCode::Interrupted);
         }
-        anstream::println!("{}", row.show());
-        rows.push(row);
+        while let Some(row) = ahead.remove(&rows.len()) {
+            anstream::println!("{}", row.show());
+            rows.push(row);
+        }
     }
     let seconds = began.elapsed().as_secs_f64();
     anstream::println!("\n{}\n", legend());
@@ -111,12 +121,12 @@ fn chosen(all: &[Fault], args: &FaultsArgs, seed: u64) -> Result<Vec<Fault>, Com
     Ok(chosen)
 }
 
-async fn one(runs: &Path, topology: &Topology, fault: &Fault, signals: &Signals) -> Result<Row, CommandError> {
-    let directory = RunDirectory::create(runs).map_err(CommandError::usage)?;
+async fn one(runs: PathBuf, topology: Topology, fault: Fault, signals: Signals) -> Result<Row, CommandError> {
+    let directory = RunDirectory::create(&runs).map_err(CommandError::usage)?;
     let recorder = Recorder::append(&directory.file(run_directory::EVENTS)).map_err(CommandError::usage)?;
     let environment: Arc<dyn Environment> =
         Arc::new(Embedded::start(&fault.lab).await.map_err(CommandError::environment)?);
-    let mut wanted = topology.clone();
+    let mut wanted = topology;
     fault.change_topology(&mut wanted);
     let outcome = run::run(Options {
         topology: wanted,
@@ -125,15 +135,15 @@ async fn one(runs: &Path, topology: &Topology, fault: &Fault, signals: &Signals)
         sink: EventSink::new(&directory.id, vec![Box::new(recorder)]),
         fault: Some(fault.clone()),
         keep: false,
-        interrupt: signals.interrupt.clone(),
-        abort: signals.abort.clone(),
+        interrupt: signals.interrupt,
+        abort: signals.abort,
     })
     .await
     .map_err(CommandError::unexpected)?;
-    let judgement = judge(fault, &outcome);
+    let judgement = judge(&fault, &outcome);
     // Only what is not as it should be is worth a look.
     let kept = !judgement.is_exact() || std::fs::remove_dir_all(&directory.path).is_err();
-    Ok(Row::new(fault, judgement, kept.then(|| directory.path.display().to_string())))
+    Ok(Row::new(&fault, judgement, kept.then(|| directory.path.display().to_string())))
 }
 
 fn write(path: &Path, report: &Report) -> Result<(), CommandError> {

@@ -128,6 +128,7 @@ pub(super) fn faults() -> Vec<Fault> {
                 })
                 .await
             })
+            .needs("await-nginx-name/1", |_| vec![BACK_UP.to_owned()])
             .caught_by(&["own-name-resolves", "dns-answers-peer"])
             .stops(&["await-nginx-name/1"]),
         Fault::new("corefile-reverted", "the EKS add-on puts its own Corefile back [cluster 1]")
