@@ -11,6 +11,9 @@ use crate::invariants::invariants;
 /// Widest name of a fault; a longer one has a line to itself.
 const NAME: usize = 36;
 
+/// Columns of a terminal that a line is for.
+const WIDTH: usize = 120;
+
 /// What a run with a fault came to, with the fault.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
@@ -66,7 +69,8 @@ impl Row {
         }
         let it = &self.judgement;
         for (task, why) in &it.stopped {
-            let why = why.lines().next().unwrap_or_default();
+            let why: String =
+                why.lines().next().unwrap_or_default().chars().take(WIDTH.saturating_sub(14 + task.len())).collect();
             match it.surplus_stops.contains(task) {
                 true => drop(write!(shown, "\n    {} {task}: {why}", "should not have stopped".red())),
                 false => drop(write!(shown, "\n    {} {task}: {why}", "stops".dimmed())),
