@@ -108,7 +108,7 @@ pub struct FaultsArgs {
     /// How many labs at once; two for each core when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub parallel: Option<u8>,
-    /// How many combinations of two faults; 8 when left out, and none where faults are named.
+    /// How many combinations of two faults; 6 when left out, and none where faults are named.
     #[arg(long, value_name = "N")]
     pub combinations: Option<usize>,
     /// What the combinations are drawn with; random when left out, and printed.

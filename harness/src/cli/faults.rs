@@ -116,7 +116,7 @@ fn chosen(all: &[Fault], args: &FaultsArgs, seed: u64) -> Result<Vec<Fault>, Com
     } else {
         args.faults.iter().map(find).collect::<Result<Vec<_>, _>>()?
     };
-    let combinations = args.combinations.unwrap_or(if args.faults.is_empty() { 8 } else { 0 });
+    let combinations = args.combinations.unwrap_or(if args.faults.is_empty() { 6 } else { 0 });
     chosen.extend(draw(all, seed, combinations));
     Ok(chosen)
 }

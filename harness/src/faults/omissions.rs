@@ -33,6 +33,9 @@ fn omission(topology: &Topology, step: &'static Step) -> Option<Fault> {
         .caught_by(step.omission.caught_by);
     fault.stops =
         (step.omission.stops)(topology, scope).into_iter().map(|(step, scope)| task_id(step, scope)).collect();
+    if topology.clusters.len() > 2 {
+        fault.caught_by.extend(step.omission.caught_by_others);
+    }
     fault.luck = step.omission.luck;
     fault.may_fail.extend(step.omission.may_fail);
     Some(fault)

@@ -12,8 +12,8 @@ const REQUEST: &str = "create-peering/1-2";
 const ACCEPT: &str = "accept-peering/1-2";
 const STOPPED: [&str; 2] = ["add-routes/1-to-2", "add-routes/2-to-1"];
 
-pub(super) fn faults(_: &Topology) -> Vec<Fault> {
-    vec![
+pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
+    let mut faults = vec![
         Fault::new("peering-from-the-wrong-side", "cluster 2 requests the peering, and cluster 1 accepts it")
             .instead(REQUEST, |context, _| async move {
                 let id = request(&context, TWO, ONE, true).await?;
@@ -30,14 +30,6 @@ pub(super) fn faults(_: &Topology) -> Vec<Fault> {
         Fault::new("peering-requested-twice", "cluster 2 requests a peering with cluster 1, too")
             .after(REQUEST, |context| async move { request(&context, TWO, ONE, true).await.map(drop) })
             .caught_by(&["peering-exists"]),
-        Fault::new("peering-without-peer-region", "the request for the peering does not name the region of cluster 2")
-            .instead(REQUEST, |context, _| async move {
-                let id = request(&context, ONE, TWO, false).await?;
-                learn(&context, id)
-            })
-            .caught_by(&["peering-exists"])
-            .stops(&[ACCEPT])
-            .stops(&STOPPED),
         Fault::new("peering-rejected", "cluster 2 rejects the peering")
             .instead(ACCEPT, |context, _| async move {
                 let id = peering(&context)?;
@@ -58,7 +50,24 @@ pub(super) fn faults(_: &Topology) -> Vec<Fault> {
                 delete.send().await.map(drop).map_err(|error| aws_failure("the peering cannot be deleted", &error))
             })
             .caught_by(&["peering-exists"]),
-    ]
+    ];
+    // Within one region it need not be named.
+    if topology.cluster(ONE).region != topology.cluster(TWO).region {
+        faults.push(
+            Fault::new(
+                "peering-without-peer-region",
+                "the request for the peering does not name the region of cluster 2",
+            )
+            .instead(REQUEST, |context, _| async move {
+                let id = request(&context, ONE, TWO, false).await?;
+                learn(&context, id)
+            })
+            .caught_by(&["peering-exists"])
+            .stops(&[ACCEPT])
+            .stops(&STOPPED),
+        );
+    }
+    faults
 }
 
 fn pair() -> Result<Pair, Failure> {

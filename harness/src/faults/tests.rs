@@ -89,6 +89,14 @@ fn a_clause_without_a_fault_is_told() {
 }
 
 #[test]
+fn what_a_topology_cannot_show_is_not_tried() {
+    let ids: BTreeSet<String> = catalogue(&two()).into_iter().map(|fault| fault.id).collect();
+    let missing: Vec<String> =
+        catalogue(&documented()).into_iter().map(|fault| fault.id).filter(|id| !ids.contains(id)).collect();
+    assert!(missing.contains(&"route-to-wrong-peering".to_owned()), "{missing:?}");
+}
+
+#[test]
 fn every_invariant_fails_for_a_fault_or_it_is_said_why_none_does() {
     let all = catalogue(&documented());
     for invariant in invariants::invariants() {

@@ -8,6 +8,8 @@ use crate::topology::Topology;
 pub struct Omission {
     /// Invariants that fail.
     pub caught_by: &'static [&'static str],
+    /// Invariants that also fail where there are three clusters or more.
+    pub caught_by_others: &'static [&'static str],
     /// Tasks that cannot be done, given the one that is left out. What needs those is skipped.
     pub stops: fn(&Topology, Scope) -> Vec<(StepId, Scope)>,
     /// Why nothing need show it: the document waits here, and who does not may be lucky.
@@ -17,11 +19,18 @@ pub struct Omission {
 }
 
 impl Omission {
-    const NOTHING: Self = Self { caught_by: &[], stops: |_, _| Vec::new(), luck: None, may_fail: &[] };
+    const NOTHING: Self =
+        Self { caught_by: &[], caught_by_others: &[], stops: |_, _| Vec::new(), luck: None, may_fail: &[] };
 
     /// The invariants that fail.
     pub const fn caught_by(invariants: &'static [&'static str]) -> Self {
         Self { caught_by: invariants, ..Self::NOTHING }
+    }
+
+    /// The invariants that also fail where there are three clusters or more.
+    #[must_use]
+    pub const fn and_others(self, invariants: &'static [&'static str]) -> Self {
+        Self { caught_by_others: invariants, ..self }
     }
 
     /// Other tasks cannot be done, and the run ends there.
