@@ -1,5 +1,6 @@
 //! One execution of the procedure: provision, apply, observe, judge, tear down, prove.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub struct Options {
     /// Where its events go.
     pub sink: EventSink,
     /// A deviation to make on purpose.
-    pub fault: Option<&'static Fault>,
+    pub fault: Option<Fault>,
     /// Whether to leave everything in place.
     pub keep: bool,
     /// Cancelled by the first signal: nothing new is started, and everything is taken down.
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub exit: ExitCode,
     /// What was judged.
     pub verdicts: Vec<Verdict>,
+    /// Tasks that failed, and why.
+    pub failures: BTreeMap<String, String>,
     /// What is left.
     pub left: Vec<String>,
     /// What was seen.
@@ -76,18 +79,23 @@ pub async fn run(options: Options) -> Result<Outcome, Box<dyn std::error::Error 
     let sink = &options.sink;
     sink.emit(started(&options));
     let mut tasks = procedure::tasks(&world.topology);
-    if let Some(fault) = options.fault {
-        tasks = (fault.tasks)(&world.topology, tasks);
+    if let Some(fault) = &options.fault {
+        tasks = fault.change_tasks(&world.topology, tasks);
     }
     let stage = Stage { world: &world, sink, interrupt: &options.interrupt, tasks: &tasks };
+    let mut failures = BTreeMap::new();
     let provisioned = stage.run(Phase::Provision, &[StepPhase::Provision]).await?;
+    note(&mut failures, &provisioned);
     let mut applied = Summary::default();
     let mut verdicts = Vec::new();
     let mut observation = Observation::default();
     if provisioned.is_success() && !options.interrupt.is_cancelled() {
         applied = stage.run(Phase::Apply, &[StepPhase::Apply]).await?;
+        note(&mut failures, &applied);
         if !options.interrupt.is_cancelled() {
-            observation = stage.observe().await?;
+            let (seen, checked) = stage.observe().await?;
+            note(&mut failures, &checked);
+            observation = seen;
             verdicts = judge(&world.topology, &observation, sink);
             save(&options.directory, &observation, sink).await;
         }
@@ -96,7 +104,11 @@ pub async fn run(options: Options) -> Result<Outcome, Box<dyn std::error::Error 
     let left = if options.keep && !interrupted { Vec::new() } else { take_down(&options, &world).await };
     let exit = exit_code(interrupted, provisioned.is_success(), applied.is_success(), &verdicts, left.is_empty());
     sink.emit(Kind::RunFinished { exit_code: exit.code(), meaning: exit.to_string(), duration_ms: sink.elapsed_ms() });
-    Ok(Outcome { exit, verdicts, left, observation })
+    Ok(Outcome { exit, verdicts, failures, left, observation })
+}
+
+fn note(failures: &mut BTreeMap<String, String>, summary: &Summary) {
+    failures.extend(summary.failures().map(|(task, failure)| (task.to_owned(), failure.to_string())));
 }
 
 /// Whether every invariant holds.
@@ -130,7 +142,7 @@ pub async fn verify(
         .collect();
     let stage = Stage { world: &world, sink, interrupt, tasks: &tasks };
     stage.execute(&[StepPhase::Provision, StepPhase::Apply]).await?;
-    let observation = stage.observe().await?;
+    let (observation, _) = stage.observe().await?;
     let verdicts = judge(&world.topology, &observation, sink);
     Ok((observation, verdicts))
 }
@@ -151,7 +163,7 @@ fn started(options: &Options) -> Kind {
         environment: options.environment.name().to_owned(),
         network: options.environment.network().to_owned(),
         clusters: options.topology.clusters.iter().map(|it| (it.name.clone(), it.region.clone())).collect(),
-        fault: options.fault.map(|fault| fault.title.to_owned()),
+        fault: options.fault.as_ref().map(|fault| fault.title.clone()),
     }
 }
 
@@ -314,7 +326,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// When the tasks form no graph.
-    pub async fn observe(&self) -> Result<Observation, engine::GraphError> {
+    pub async fn observe(&self) -> Result<(Observation, Summary), engine::GraphError> {
         let began = self.sink.elapsed_ms();
         let phase = Phase::Observe;
         let of = [StepPhase::Check, StepPhase::CleanUp];
@@ -322,19 +334,19 @@ impl Stage<'_> {
             phase,
             tasks: self.tasks.iter().filter(|task| of.contains(&task.step.phase)).count(),
         });
-        self.execute(&[StepPhase::Check]).await?;
+        let mut summary = self.execute(&[StepPhase::Check]).await?;
         let mut observation = observation::observe(self.world).await;
-        self.execute(&[StepPhase::CleanUp]).await?;
-        observation::note_clean_up(self.world, &mut observation);
+        summary.outcomes.extend(self.execute(&[StepPhase::CleanUp]).await?.outcomes);
+        observation::look_after_check(self.world, &mut observation).await;
         self.sink.emit(Kind::PhaseFinished { phase, duration_ms: self.sink.elapsed_ms() - began });
-        Ok(observation)
+        Ok((observation, summary))
     }
 }
 
 /// Tells what the engine does as events.
 struct Teller {
     sink: EventSink,
-    tasks: std::collections::BTreeMap<String, Task>,
+    tasks: BTreeMap<String, Task>,
     topology: Topology,
 }
 

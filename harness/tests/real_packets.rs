@@ -13,6 +13,7 @@ use acrossk8s::faults::{Fault, find, judge};
 use acrossk8s::run::{self, Options};
 use acrossk8s::run_directory::RunDirectory;
 use acrossk8s::scenario;
+use acrossk8s::topology::Topology;
 use acrossk8s_mocks::network::NetworkKind;
 use rstest::rstest;
 use tokio::sync::Mutex;
@@ -20,11 +21,15 @@ use tokio_util::sync::CancellationToken;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-async fn run(fault: Option<&'static Fault>) -> run::Outcome {
+fn documented() -> Topology {
+    scenario::parse(Path::new("three-clusters.toml"), scenario::DOCUMENTED).unwrap()
+}
+
+async fn run(fault: Option<Fault>) -> run::Outcome {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let mut topology = scenario::parse(Path::new("three-clusters.toml"), scenario::DOCUMENTED).unwrap();
-    if let Some(fault) = fault {
-        (fault.topology)(&mut topology);
+    let mut topology = documented();
+    if let Some(fault) = &fault {
+        fault.change_topology(&mut topology);
     }
     let runs = tempfile::tempdir().unwrap();
     let directory = RunDirectory::create(runs.path()).unwrap();
@@ -54,7 +59,7 @@ async fn the_documented_procedure_holds() {
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn packets_are_lost_where_the_model_loses_them(#[values("missing-route", "rules-on-unattached-group")] id: &str) {
-    let fault = find(id).unwrap();
-    let judgement = judge(fault, &run(Some(fault)).await);
+    let fault = find(&documented(), id).unwrap();
+    let judgement = judge(&fault, &run(Some(fault.clone())).await);
     assert!(judgement.is_exact(), "{judgement:#?}");
 }

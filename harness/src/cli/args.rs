@@ -130,9 +130,18 @@ pub struct FaultsArgs {
     /// List the catalogue and end.
     #[arg(long)]
     pub list: bool,
-    /// How many labs at once.
-    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub parallel: u8,
+    /// How many labs at once; two for each core when left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub parallel: Option<u8>,
+    /// How many combinations of two faults; 6 when left out, and none where faults are named.
+    #[arg(long, value_name = "N")]
+    pub combinations: Option<usize>,
+    /// What the combinations are drawn with; random when left out, and printed.
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// Also write the matrix to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// `teardown`.

@@ -1,121 +1,154 @@
 //! `acrossk8s faults`.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream;
 use owo_colors::OwoColorize as _;
+use serde::Serialize;
 
 use super::args::FaultsArgs;
 use super::signals::Signals;
 use super::{CommandError, topology};
-use crate::environment::{Embedded, EmbeddedOptions, Environment};
+use crate::environment::{Embedded, Environment};
 use crate::events::{EventSink, Recorder};
 use crate::exit::ExitCode;
-use crate::faults::{CATALOGUE, Fault, Judgement, find, judge};
+use crate::faults::{Fault, Row, catalogue, draw, head, judge, legend, unguarded};
 use crate::run::{self, Options};
 use crate::run_directory::{self, RunDirectory};
 use crate::topology::Topology;
 
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report {
+    version: u32,
+    scenario: String,
+    /// What the combinations were drawn with.
+    seed: u64,
+    seconds: f64,
+    faults: Vec<Row>,
+    /// Clauses that the document demands, an invariant checks, and no fault of the catalogue guards.
+    unguarded: Vec<String>,
+}
+
 /// Makes each deviation in a lab of its own and shows what catches it.
 pub async fn faults(runs: &Path, args: &FaultsArgs) -> Result<ExitCode, CommandError> {
+    let topology = topology(&args.scenario)?;
+    let all = catalogue(&topology);
     if args.list {
-        for fault in CATALOGUE {
-            anstream::println!(
-                "{:28} {}\n{:28} caught by {}",
-                fault.id.bold(),
-                fault.title,
-                "",
-                fault.caught_by.join(", ")
-            );
-        }
+        list(&all);
         return Ok(ExitCode::Passed);
     }
-    let topology = topology(&args.scenario)?;
-    let chosen = chosen(&args.faults)?;
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let chosen = chosen(&all, args, seed)?;
     let signals = Signals::listen(None)?;
-    let began = std::time::Instant::now();
-    let mut results = stream::iter(chosen.into_iter().map(|fault| one(runs, &topology, fault, &signals)))
-        .buffered(usize::from(args.parallel));
-    let (mut missed, mut total) = (0, 0);
-    while let Some(result) = results.next().await {
-        let (fault, directory, judgement) = result?;
-        total += 1;
-        let caught = judgement.is_exact();
-        missed += usize::from(!caught);
-        show(fault, &directory, &judgement, caught);
+    let began = Instant::now();
+    anstream::println!("{}", head());
+    // Labs wait for a good part of their time: two for each core keep the cores busy.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let parallel = args.parallel.map_or(2 * cores, usize::from);
+    // Tasks of their own, so that labs use all cores.
+    let labs = chosen.into_iter().enumerate().map(async |(index, fault)| {
+        let lab = tokio::spawn(one(runs.to_owned(), topology.clone(), fault, signals.clone()));
+        (index, lab.await.map_err(CommandError::unexpected).flatten())
+    });
+    // Not `buffered`: a slow lab would keep those behind it from starting. Rows are shown in order all the same.
+    let mut results = stream::iter(labs).buffer_unordered(parallel);
+    let mut ahead = BTreeMap::new();
+    let mut rows = Vec::new();
+    while let Some((index, row)) = results.next().await {
+        ahead.insert(index, row?);
         if signals.interrupt.is_cancelled() {
             anstream::println!("interrupted; every lab was taken down");
             return Ok(ExitCode::Interrupted);
         }
+        while let Some(row) = ahead.remove(&rows.len()) {
+            anstream::println!("{}", row.show());
+            rows.push(row);
+        }
     }
+    let seconds = began.elapsed().as_secs_f64();
+    anstream::println!("\n{}\n", legend());
+    let unguarded: Vec<_> =
+        unguarded(&all).iter().map(|clause| format!("{}: {}", clause.id, clause.statement)).collect();
+    for clause in &unguarded {
+        anstream::println!("{} {clause}", "guarded by no fault:".red());
+    }
+    let exact = rows.iter().filter(|row| row.exact).count();
     anstream::println!(
-        "{} of {total} faults are caught by exactly the invariants that name them, in {:.1} s",
-        total - missed,
-        began.elapsed().as_secs_f64()
+        "{exact} of {} faults are caught by exactly what names them, in {seconds:.1} s; seed {seed}",
+        rows.len(),
     );
-    Ok(if missed == 0 { ExitCode::Passed } else { ExitCode::Failed })
-}
-
-fn chosen(ids: &[String]) -> Result<Vec<&'static Fault>, CommandError> {
-    if ids.is_empty() {
-        return Ok(CATALOGUE.iter().collect());
+    let passed = exact == rows.len() && unguarded.is_empty();
+    if let Some(path) = &args.json {
+        let report = Report { version: 1, scenario: topology.name.clone(), seed, seconds, faults: rows, unguarded };
+        write(path, &report)?;
     }
-    let unknown = |id: &String| {
-        CommandError::usage(format!(
-            "there is no fault {id}\n  to mend it: `acrossk8s faults --list` lists those that there are"
-        ))
-    };
-    ids.iter().map(|id| find(id).ok_or_else(|| unknown(id))).collect()
+    Ok(if passed { ExitCode::Passed } else { ExitCode::Failed })
 }
 
-async fn one(
-    runs: &Path,
-    topology: &Topology,
-    fault: &'static Fault,
-    signals: &Signals,
-) -> Result<(&'static Fault, RunDirectory, Judgement), CommandError> {
-    let directory = RunDirectory::create(runs).map_err(CommandError::usage)?;
+fn list(all: &[Fault]) {
+    for fault in all {
+        let mut shown: Vec<&str> = fault.caught_by.iter().copied().collect();
+        shown.extend(fault.stops.iter().map(String::as_str));
+        let by = match fault.luck {
+            Some(why) => format!("a matter of luck: {why}"),
+            None => format!("caught by {}", shown.join(", ")),
+        };
+        anstream::println!("{}\n    {}\n    {by}", fault.id.bold(), fault.title);
+    }
+}
+
+/// The faults that were named, or all and some combinations.
+fn chosen(all: &[Fault], args: &FaultsArgs, seed: u64) -> Result<Vec<Fault>, CommandError> {
+    let find = |id: &String| {
+        all.iter().find(|fault| fault.id == *id).cloned().ok_or_else(|| {
+            CommandError::usage(format!(
+                "there is no fault {id}\n  to mend it: `acrossk8s faults --list` lists those that there are"
+            ))
+        })
+    };
+    let mut chosen = if args.faults.is_empty() {
+        all.to_vec()
+    } else {
+        args.faults.iter().map(find).collect::<Result<Vec<_>, _>>()?
+    };
+    let combinations = args.combinations.unwrap_or(if args.faults.is_empty() { 6 } else { 0 });
+    chosen.extend(draw(all, seed, combinations));
+    Ok(chosen)
+}
+
+async fn one(runs: PathBuf, topology: Topology, fault: Fault, signals: Signals) -> Result<Row, CommandError> {
+    let directory = RunDirectory::create(&runs).map_err(CommandError::usage)?;
     let recorder = Recorder::append(&directory.file(run_directory::EVENTS)).map_err(CommandError::usage)?;
     let environment: Arc<dyn Environment> =
-        Arc::new(Embedded::start(&EmbeddedOptions::default()).await.map_err(CommandError::environment)?);
-    let mut wanted = topology.clone();
-    (fault.topology)(&mut wanted);
+        Arc::new(Embedded::start(&fault.lab).await.map_err(CommandError::environment)?);
+    let mut wanted = topology;
+    fault.change_topology(&mut wanted);
     let outcome = run::run(Options {
         topology: wanted,
         environment,
         directory: directory.clone(),
         sink: EventSink::new(&directory.id, vec![Box::new(recorder)]),
-        fault: Some(fault),
+        fault: Some(fault.clone()),
         keep: false,
-        interrupt: signals.interrupt.clone(),
-        abort: signals.abort.clone(),
+        interrupt: signals.interrupt,
+        abort: signals.abort,
     })
     .await
     .map_err(CommandError::unexpected)?;
-    Ok((fault, directory, judge(fault, &outcome)))
+    let judgement = judge(&fault, &outcome);
+    // Only what is not as it should be is worth a look.
+    let kept = !judgement.is_exact() || std::fs::remove_dir_all(&directory.path).is_err();
+    Ok(Row::new(&fault, judgement, kept.then(|| directory.path.display().to_string())))
 }
 
-fn show(fault: &Fault, directory: &RunDirectory, judgement: &Judgement, caught: bool) {
-    let list = |ids: &BTreeSet<String>| ids.iter().cloned().collect::<Vec<_>>().join(", ");
-    let mark = if caught { "✓ caught".green().to_string() } else { "✗ NOT AS IT SHOULD BE".red().to_string() };
-    anstream::println!("{mark} {}: {}", fault.id.bold(), fault.title);
-    anstream::println!("    failed:  {}", list(&judgement.failed));
-    if !judgement.blocked.is_empty() {
-        anstream::println!("    blocked: {}", list(&judgement.blocked));
-    }
-    if !judgement.missed.is_empty() {
-        anstream::println!("    {}: {}", "should have failed".red(), list(&judgement.missed));
-    }
-    if !judgement.surplus.is_empty() {
-        anstream::println!("    {}: {}", "should not have failed".red(), list(&judgement.surplus));
-    }
-    if !judgement.left.is_empty() {
-        anstream::println!("    {}: {}", "left behind".red(), judgement.left.join(", "));
-    }
-    if !caught {
-        anstream::println!("    see {}", directory.path.display());
-    }
+fn write(path: &Path, report: &Report) -> Result<(), CommandError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CommandError::usage(format!("{} cannot be written: {error}", path.display()));
+    let json = serde_json::to_vec_pretty(report).map_err(|error| failed(&error))?;
+    std::fs::write(path, json).map_err(|error| failed(&error))
 }

@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 /// Serves an embedded lab until it is interrupted or told to end.
 pub async fn lab(args: &LabArgs) -> Result<ExitCode, CommandError> {
     let signals = Signals::listen(None)?;
-    let options = EmbeddedOptions { aws_port: args.aws_port, network: args.network };
+    let options = EmbeddedOptions { aws_port: args.aws_port, network: args.network, ..EmbeddedOptions::default() };
     let ready = |handle: &Handle| {
         if args.handle {
             println!("{}", serde_json::to_string(handle).unwrap_or_default());

@@ -20,7 +20,7 @@ pub async fn run(runs: &Path, args: &RunArgs) -> Result<ExitCode, CommandError> 
     let directory = RunDirectory::create(runs).map_err(CommandError::usage)?;
     let sink = sink(&directory)?;
     let signals = Signals::listen(Some(sink.clone()))?;
-    let options = EmbeddedOptions { aws_port: args.aws_port, network: args.network };
+    let options = EmbeddedOptions { aws_port: args.aws_port, network: args.network, ..EmbeddedOptions::default() };
     let started = if args.keep {
         Embedded::start_kept(&options, &directory.file(run_directory::LAB_LOG)).await
     } else {

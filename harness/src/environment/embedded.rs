@@ -13,18 +13,32 @@ use super::{Environment, EnvironmentError, Handle, LabProcess, Patience};
 use crate::engine::Poll;
 
 /// How to start an embedded lab.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EmbeddedOptions {
     /// Port of the AWS endpoint; 0 picks a free one.
     pub aws_port: u16,
     /// What carries the packets.
     pub network: NetworkKind,
+    /// How long load balancers take in the lab's time, where that is not no time at all.
+    pub load_balancer_provision: Option<Duration>,
+    /// How long managed node groups take in the lab's time, where that is not no time at all.
+    pub node_group_create: Option<Duration>,
+    /// Longest wait for anything; without one, what is generous even on a machine that is busy.
+    pub longest_wait: Option<Duration>,
 }
 
 impl EmbeddedOptions {
     pub(super) fn config(&self) -> LabConfig {
-        let aws_listen = (std::net::Ipv4Addr::LOCALHOST, self.aws_port).into();
-        LabConfig { aws_listen, network: self.network, ..LabConfig::default() }
+        let mut config = LabConfig::default();
+        config.aws_listen.set_port(self.aws_port);
+        config.network = self.network;
+        if let Some(time) = self.load_balancer_provision {
+            config.latencies.load_balancer_provision = time;
+        }
+        if let Some(time) = self.node_group_create {
+            config.latencies.nodegroup_create = time;
+        }
+        config
     }
 }
 
@@ -45,6 +59,7 @@ pub struct Embedded {
     handle: Handle,
     http: reqwest::Client,
     lab: Option<Arc<Lab>>,
+    longest_wait: Duration,
 }
 
 impl Embedded {
@@ -61,7 +76,8 @@ impl Embedded {
             kept: false,
             network: lab.network_kind().to_owned(),
         };
-        Ok(Self { lab: Some(lab), ..Self::connect(handle) })
+        let longest_wait = options.longest_wait.unwrap_or(Duration::MAX);
+        Ok(Self { lab: Some(lab), longest_wait, ..Self::connect(handle) })
     }
 
     /// Starts a lab in a process of its own that outlives this one.
@@ -74,7 +90,7 @@ impl Embedded {
 
     /// Finds a lab again by its handle.
     pub fn connect(handle: Handle) -> Self {
-        Self { handle, http: reqwest::Client::new(), lab: None }
+        Self { handle, http: reqwest::Client::new(), lab: None, longest_wait: Duration::MAX }
     }
 
     /// Everything that exists in the lab's account, by kind: what an outsider sees, whatever the run says of itself.
@@ -126,7 +142,7 @@ impl Environment for Embedded {
 
     /// Real time: the lab's clock runs a thousand times as fast as AWS's, so a few seconds are hours there.
     fn patience(&self) -> Patience {
-        let seconds = Duration::from_secs;
+        let seconds = |seconds| Duration::from_secs(seconds).min(self.longest_wait);
         Patience {
             poll: Poll { initial: Duration::from_millis(2), max: Duration::from_millis(50), jitter: 0.2 },
             peering: seconds(5),

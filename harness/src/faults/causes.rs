@@ -19,7 +19,7 @@ const fn between(code: &'static str, kind: &'static str) -> Named {
     Named { code, kind, cluster: None }
 }
 
-/// The causes by the fault's id. A fault that no probe notices has an empty list.
+/// The causes by the fault's id: of those faults whose cause the diagnosis is held to so far.
 static CAUSES: &[(&str, &[Named])] = &[
     ("missing-route", &[at("NO_ROUTE_TO_DESTINATION", "route-table", 1)]),
     ("route-to-wrong-peering", &[at("PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "route-table", 1)]),
@@ -39,6 +39,11 @@ static CAUSES: &[(&str, &[Named])] = &[
     ("wrong-upstreams", &[at("COREFILE_UPSTREAMS_MISMATCH", "configmap", 1)]),
     ("same-namespace", &[at("NAMESPACE_NOT_UNIQUE", "namespace", 2)]),
 ];
+
+/// Ids of the faults that have a row.
+pub fn diagnosed() -> impl Iterator<Item = &'static str> {
+    CAUSES.iter().map(|(id, _)| *id)
+}
 
 /// The causes that a fault's diagnosis has to name; `None` for a fault without a row.
 pub fn causes_of(fault: &str) -> Option<&'static [Named]> {

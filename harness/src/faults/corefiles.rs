@@ -1,29 +1,25 @@
 //! Corefiles as people get them wrong.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use acrossk8s_corefile::ForwardZone;
 
-use crate::engine::{Failure, TaskContext};
-use crate::procedure::{Body, Scope, World, coredns};
+use crate::engine::{Done, Failure, TaskContext};
+use crate::procedure::{Scope, World, coredns};
 use crate::topology::{ClusterIndex, Topology};
 
-/// A task body that edits the Corefile with another text than the documented one.
-pub(super) fn body(wrong: fn(&Topology, &str, &[ForwardZone]) -> String) -> Body {
-    Arc::new(move |context: TaskContext<World>, scope| {
-        Box::pin(async move {
-            let Scope::Cluster(index) = scope else {
-                return Err(Failure::new(format!("an edit of a Corefile was given the scope {scope}")));
-            };
-            let zones = coredns::zones_for(context.world(), index)?;
-            let added = zones.iter().map(|zone| (zone.zone.clone(), zone.upstreams.clone())).collect();
-            coredns::replace_corefile(&context, index, added, |corefile| {
-                Ok(wrong(&context.world().topology, corefile, &zones))
-            })
-            .await
-        })
-    })
+/// A Corefile with the zones of the other clusters in some wrong form.
+pub(super) type Wrong = fn(&Topology, &str, &[ForwardZone]) -> String;
+
+/// Edits the Corefile with another text than the documented one.
+pub(super) async fn edit(context: TaskContext<World>, scope: Scope, wrong: Wrong) -> Result<Done, Failure> {
+    let Scope::Cluster(index) = scope else {
+        return Err(Failure::new(format!("an edit of a Corefile was given the scope {scope}")));
+    };
+    let zones = coredns::zones_for(context.world(), index)?;
+    let added = zones.iter().map(|zone| (zone.zone.clone(), zone.upstreams.clone())).collect();
+    let change = |corefile: &str| Ok(wrong(&context.world().topology, corefile, &zones));
+    coredns::replace_corefile(&context, index, added, change).await
 }
 
 fn block(zone: &ForwardZone, upstreams: &[Ipv4Addr], force_tcp: bool) -> String {
@@ -65,4 +61,73 @@ pub(super) fn forward_first_zone_astray(topology: &Topology, corefile: &str, zon
         .map_or(u32::MAX - 255, |cluster| u32::from(cluster.cidr_block.broadcast()) - 255);
     let stale: Vec<_> = [240, 241].map(|host| Ipv4Addr::from(network + host)).into();
     format!("{}\n{}{}", corefile.trim_end(), block(first, &stale, true), documented(rest))
+}
+
+/// As documented, after what is there.
+pub(super) fn documented_after(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    format!("{}\n{}", corefile.trim_end(), documented(zones))
+}
+
+/// The first zone in another form, the others as documented.
+fn with_first(corefile: &str, zones: &[ForwardZone], first: impl Fn(&ForwardZone) -> String) -> String {
+    let Some((zone, rest)) = zones.split_first() else { return corefile.to_owned() };
+    format!("{}\n{}{}", corefile.trim_end(), first(zone), documented(rest))
+}
+
+/// The first zone forwarded to one of its addresses only.
+pub(super) fn forward_first_zone_to_one(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    with_first(corefile, zones, |zone| block(zone, zone.upstreams.get(..1).unwrap_or_default(), true))
+}
+
+/// The first zone forwarded to another port.
+pub(super) fn forward_first_zone_to_another_port(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    with_first(corefile, zones, |zone| {
+        let documented = block(zone, &zone.upstreams, true);
+        zone.upstreams
+            .iter()
+            .fold(documented, |text, upstream| text.replace(&format!(" {upstream}"), &format!(" {upstream}:5353")))
+    })
+}
+
+/// The first zone forwarded to more addresses than CoreDNS takes.
+pub(super) fn forward_first_zone_to_many(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    with_first(corefile, zones, |zone| {
+        let first = zone.upstreams.first().map_or(0, |first| u32::from(*first));
+        let many: Vec<_> = (0..16).map(|n| Ipv4Addr::from(first.wrapping_add(n))).collect();
+        block(zone, &many, true)
+    })
+}
+
+/// The first zone not at all.
+pub(super) fn forget_first_zone(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    with_first(corefile, zones, |_| String::new())
+}
+
+/// The first zone twice.
+pub(super) fn repeat_first_zone(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    with_first(corefile, zones, |zone| block(zone, &zone.upstreams, true).repeat(2))
+}
+
+/// Another zone besides, forwarded to where the first one is.
+fn and_zone(corefile: &str, zones: &[ForwardZone], zone: String) -> String {
+    with_first(corefile, zones, |first| {
+        let another = ForwardZone { zone: zone.clone(), ..first.clone() };
+        documented(&[first.clone(), another])
+    })
+}
+
+/// The own namespace besides. All of these faults are made in cluster 1.
+pub(super) fn forward_own_zone(topology: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    and_zone(corefile, zones, coredns::zone_of(topology.cluster(super::ONE)))
+}
+
+/// A namespace that is no cluster's besides.
+pub(super) fn forward_stray_zone(_: &Topology, corefile: &str, zones: &[ForwardZone]) -> String {
+    and_zone(corefile, zones, "tidb-of-old.svc.cluster.local".to_owned())
+}
+
+/// A Corefile without the lines that begin with a plugin's name.
+pub(super) fn without(corefile: &str, plugin: &str) -> String {
+    let lines = corefile.lines().filter(|line| line.split_whitespace().next() != Some(plugin));
+    lines.map(|line| format!("{line}\n")).collect()
 }

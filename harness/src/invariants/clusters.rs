@@ -50,7 +50,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         id: VPC_KNOWN,
-        title: "the cluster names its VPC, and it is there",
+        title: "the cluster names its VPC, and it is the one that was taken",
         level: Level::Must,
         clauses: &[ClauseId::new(2, 1)],
         causes: &[Cause::around(ACTIVE)],
@@ -227,10 +227,13 @@ fn vpc_known(topology: &Topology, observation: &Observation) -> Vec<Finding> {
         let (name, region) = (view.name(index), view.region(index));
         let named = &view.eks(index)?.vpc;
         let vpc = view.vpc(index)?;
-        let wrong = match named.is_empty() || *named != vpc.id {
-            true => vec![format!("{name} names the VPC \"{named}\", and {} was found", vpc.id)],
-            false => Vec::new(),
-        };
+        let mut wrong = Vec::new();
+        if named.is_empty() || *named != vpc.id {
+            wrong.push(format!("{name} names the VPC \"{named}\", and {} was found", vpc.id));
+        }
+        if let Some(taken) = view.cluster(index)?.vpc_taken.as_ref().filter(|taken| *taken != named) {
+            wrong.push(format!("{name} names the VPC \"{named}\", and {taken} was taken"));
+        }
         none_wrong(
             wrong,
             "The peering, the routes and the security groups are those of the VPC that the cluster names.",

@@ -11,6 +11,7 @@ use crate::topology::Topology;
 
 pub(super) const CONTEXT: &str = "context-works";
 pub(super) const NODES_READY: &str = "nodes-ready";
+pub(super) const DOMAIN: &str = "cluster-domain";
 pub(super) const DISTINCT: &str = "contexts-distinct";
 
 pub(super) const INVARIANTS: &[Invariant] = &[
@@ -39,7 +40,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         check: nodes_ready,
     },
     Invariant {
-        id: "cluster-domain",
+        id: DOMAIN,
         title: "pods search cluster.local and ask the cluster's own DNS",
         level: Level::Should,
         clauses: &[ClauseId::new(1, 7)],

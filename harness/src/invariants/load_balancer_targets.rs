@@ -19,6 +19,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         level: Level::Should,
         clauses: &[ClauseId::beyond(2, 10)],
         causes: &[
+            Cause::around(dns_service::SERVICE),
             Cause::around(load_balancer::EXISTS),
             Cause::around(load_balancer::ACTIVE),
             Cause::around(load_balancer::FORM),
@@ -35,6 +36,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         causes: &[
             Cause::to(load_balancer::EXISTS),
             Cause::to(load_balancer::FORM),
+            Cause::to(load_balancer::ADDRESSES),
             Cause::to(kubernetes::CONTEXT),
             Cause::to(clusters::VPC_KNOWN),
             Cause::to(HEALTHY),

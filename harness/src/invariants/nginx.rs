@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::cause::Cause;
 use super::check::{Finding, Judged, each_cluster, each_direction, fail, none_wrong, not_applicable, unseen};
 use super::view::View;
-use super::{Invariant, corefile_zones, dns, kubernetes, namespaces, routes, security_groups};
+use super::{Invariant, corefile_zones, dns, kubernetes, namespaces, network_acls, routes, security_groups};
 use crate::document::{ClauseId, Level};
 use crate::observation::{Observation, Pod, Probe, ProbeRequest, ProbeResult};
 use crate::topology::{ClusterIndex, Topology};
@@ -56,6 +56,7 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         clauses: &[ClauseId::new(3, 3)],
         causes: &[
             Cause::around(READY),
+            Cause::from(kubernetes::DOMAIN),
             Cause::along(dns::ANSWERS),
             Cause::along(dns::TCP),
             // The pod asks over UDP and the DNS probe over TCP: without force_tcp only the pod's query is lost.
@@ -74,12 +75,14 @@ pub(super) const INVARIANTS: &[Invariant] = &[
             Cause::along(security_groups::EGRESS),
             Cause::along(security_groups::INTERFACES),
             Cause::around(routes::TO_PEER),
+            Cause::around(routes::NOT_SHADOWED),
+            Cause::around(network_acls::ALLOWS),
         ],
         check: from_every_node,
     },
     Invariant {
         id: "nginx-removed",
-        title: "the nginx pod and Service are deleted after the check",
+        title: "the nginx pod, its Service and the probers are deleted after the check",
         level: Level::Must,
         clauses: &[ClauseId::new(3, 6)],
         causes: &[],

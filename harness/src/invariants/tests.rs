@@ -9,7 +9,7 @@ use super::{Outcome, UNCHECKED, find, invariants, judge, unchecked_clauses};
 use crate::document::{CLAUSES, Level, NOT_COVERED, clause};
 use crate::observation::{
     ClusterObservation, DnsService, Eks, Kubernetes, LoadBalancer, Observation, Peering, ProbeRequest, ProbeResult,
-    Ready, Route, Unread,
+    Ready, Route, SecurityGroup, Unread,
 };
 use crate::topology::Topology;
 
@@ -151,6 +151,12 @@ const DEVIATIONS: &[(&str, &[&str], Deviation)] = &[
     ("another name server", &["cluster-domain"], |_, o| {
         kubernetes(o).resolv_conf.as_mut().unwrap().push_str("nameserver 8.8.8.8\n");
     }),
+    ("the node's name server, and the peer's name without an answer", &["cluster-domain"], |_, o| {
+        kubernetes(o).resolv_conf = Some("nameserver 10.1.0.2\n".to_owned());
+        answer(o, 1, is_http, ProbeResult::Unresolved);
+    }),
+    ("another VPC taken for the cluster's", &["vpc-known"], |_, o| one(o).vpc_taken = Some("vpc-9".to_owned())),
+    ("the cluster's own VPC taken", &[], |_, o| one(o).vpc_taken = one(o).vpc.as_ref().map(|vpc| vpc.id.clone())),
     ("no peering", &["peering-exists"], |_, o| o.peerings.clear()),
     ("a deleted peering", &["peering-exists"], |_, o| o.peerings[0].state = acrossk8s_vpc::PeeringState::Deleted),
     ("two peerings", &["peering-exists"], |_, o| {
@@ -194,6 +200,29 @@ const DEVIATIONS: &[(&str, &[&str], Deviation)] = &[
         (entry.number, entry.allow, entry.cidr_block) = (50, false, "10.2.0.0/16".parse().unwrap());
         one(o).network_acls[0].entries.push(entry);
     }),
+    ("a more specific route in the table of one node, which is cut off", &["route-not-shadowed"], |_, o| {
+        let (destination, target) = ("10.2.96.0/20".parse().unwrap(), "nat-0".to_owned());
+        let (state, origin) = ("active".to_owned(), "CreateRoute".to_owned());
+        one(o).route_tables[1].routes.push(Route { destination, target, state, origin });
+        answer(o, 1, is_from_second_node, ProbeResult::TimedOut);
+    }),
+    ("an ACL that stops TiDB's ports", &["network-acl-allows"], |_, o| {
+        let mut entry = one(o).network_acls[0].entries[0].clone();
+        (entry.number, entry.allow, entry.egress) = (50, false, true);
+        one(o).network_acls[0].entries.push(entry);
+        answer(o, 1, |request| is_port(request, 2379), ProbeResult::TimedOut);
+    }),
+    ("an interface that bears the load balancer's name and lets nobody in", &["load-balancer-addresses"], |_, o| {
+        let name = load_balancer(o).name.clone();
+        let mut strange = one(o).interfaces[0].clone();
+        (strange.id, strange.description) = ("eni-9".to_owned(), format!("ELB net/{name}/strange"));
+        strange.addresses = vec!["10.1.96.77".parse().unwrap()];
+        (strange.instance, strange.security_groups) = (None, vec!["sg-9".to_owned()]);
+        let closed = SecurityGroup { id: "sg-9".to_owned(), ingress: Vec::new(), ..one(o).security_groups[0].clone() };
+        load_balancer(o).addresses.push("10.1.96.77".parse().unwrap());
+        one(o).security_groups.push(closed);
+        one(o).interfaces.push(strange);
+    }),
     ("no rule for the peer", &["security-group-rules"], |_, o| {
         one(o).security_groups[0].ingress.retain(|rule| rule.description.is_none());
     }),
@@ -219,6 +248,15 @@ const DEVIATIONS: &[(&str, &[&str], Deviation)] = &[
     ("a Service on UDP", &["dns-service"], |_, o| service(o).ports[0].2 = "UDP".to_owned()),
     ("a Service of more pods than CoreDNS's", &["dns-service-endpoints"], |_, o| {
         service(o).ready_endpoints.insert("10.1.96.99".parse().unwrap());
+    }),
+    ("no CoreDNS pod", &["dns-service-endpoints"], |_, o| {
+        kubernetes(o).coredns_pods.clear();
+        service(o).ready_endpoints.clear();
+        o.probes.retain(|it| it.from != 0 || !is_dns(&it.request));
+    }),
+    ("a Service on UDP without a healthy target", &["dns-service"], |_, o| {
+        service(o).ports[0].2 = "UDP".to_owned();
+        load_balancer(o).listeners[0].targets.clear();
     }),
     ("a Service without a host name", &["dns-service-hostname"], |_, o| service(o).hostname = None),
     ("a warning", &["dns-service-warnings"], |_, o| {
@@ -293,6 +331,12 @@ const DEVIATIONS: &[(&str, &[&str], Deviation)] = &[
     ("a longer cache in the default block", &["corefile-default-block"], |_, o| edit(o, "cache 30", "cache 60")),
     ("the own namespace forwarded", &["corefile-own-zone"], |_, o| {
         append(o, "tidb-ns-1.svc.cluster.local:53 {\n    forward . 10.1.96.200\n}\n");
+    }),
+    ("the own namespace forwarded, and no answer to the peer", &["corefile-own-zone"], |_, o| {
+        append(o, "tidb-ns-1.svc.cluster.local:53 {\n    forward . 10.1.96.200\n}\n");
+        for probe in o.probes.iter_mut().filter(|it| it.from == 1 && it.to == 0 && is_dns(&it.request)) {
+            probe.result = ProbeResult::TimedOut;
+        }
     }),
     ("a namespace of no cluster", &["corefile-stray-zones"], |_, o| {
         append(o, "tidb-ns-9.svc.cluster.local:53 {\n    forward . 10.9.96.200\n}\n");

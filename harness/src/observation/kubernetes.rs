@@ -29,6 +29,26 @@ async fn read_cluster(world: &World, index: ClusterIndex) -> Reading {
     reader.read().await
 }
 
+/// What is left of the check in each cluster, after its clean-up.
+pub(super) async fn left_after_check(world: &World) -> Vec<Result<Vec<String>, String>> {
+    join_all(world.topology.indices().map(|index| async move {
+        let client = world.kubernetes(index).await.map_err(|failure| failure.to_string())?;
+        let namespace = &world.cluster(index).namespace;
+        let told = |error: kube::Error| error.to_string();
+        let pod = Api::<KubePod>::namespaced(client.clone(), namespace).get_opt(nginx::POD).await.map_err(told)?;
+        let service =
+            Api::<Service>::namespaced(client.clone(), namespace).get_opt(nginx::SERVICE).await.map_err(told)?;
+        let set = Api::<DaemonSet>::namespaced(client, namespace).get_opt(probers::DAEMON_SET).await.map_err(told)?;
+        let left = [
+            pod.map(|_| format!("Pod {}", nginx::POD)),
+            service.map(|_| format!("Service {}", nginx::SERVICE)),
+            set.map(|_| format!("DaemonSet {}", probers::DAEMON_SET)),
+        ];
+        Ok(left.into_iter().flatten().collect())
+    }))
+    .await
+}
+
 struct Reader<'a> {
     world: &'a World,
     index: ClusterIndex,

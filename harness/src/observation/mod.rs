@@ -37,6 +37,7 @@ pub async fn observe(world: &Arc<World>) -> Observation {
     for (index, facts) in world.facts.lock().clusters.iter() {
         if let Some(cluster) = observation.clusters.get_mut(*index) {
             cluster.cluster_config = facts.config.clone();
+            cluster.vpc_taken = facts.vpc.clone();
             cluster.coredns_backup = facts.coredns_backup.clone();
         }
     }
@@ -45,11 +46,15 @@ pub async fn observe(world: &Arc<World>) -> Observation {
     observation
 }
 
-/// Adds what the clean-up of the check left, once it was done.
-pub fn note_clean_up(world: &World, observation: &mut Observation) {
-    for (index, facts) in world.facts.lock().clusters.iter() {
-        if let Some(cluster) = observation.clusters.get_mut(*index) {
-            cluster.left_after_check = facts.left_after_check.clone();
+/// Looks at what is left of the check, once it was to be cleaned up.
+pub async fn look_after_check(world: &World, observation: &mut Observation) {
+    for (index, looked) in kubernetes::left_after_check(world).await.into_iter().enumerate() {
+        match looked {
+            Ok(left) => observation.clusters[index].left_after_check = Some(left),
+            Err(why) => {
+                let what = "what is left after the check".to_owned();
+                observation.unread.push(Unread { cluster: Some(index), what, why });
+            }
         }
     }
 }

@@ -62,6 +62,9 @@ pub struct ClusterObservation {
     pub kubernetes: Option<Kubernetes>,
     /// The configuration file that eksctl got (C1.1).
     pub cluster_config: Option<String>,
+    /// The VPC that the procedure took for the cluster's; `None` when it was not told (C2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_taken: Option<String>,
     /// The back-up of the CoreDNS ConfigMap, as YAML (C2.12).
     pub coredns_backup: Option<String>,
     /// After the nginx check: objects of it that are still there (C3.6). `None` before the clean-up.

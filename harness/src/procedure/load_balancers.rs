@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 
 use super::clusters::cluster_of;
+use super::omission::Omission;
 use super::peering::filter;
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, aws_failure, kube_failure, manifest};
@@ -34,6 +35,9 @@ pub static WRITE_MANIFEST: Step = Step {
     commands: |_, _| vec!["# save the Service as dns-lb.yaml".to_owned()],
     calls: &[],
     gap: None,
+    omission: Omission::caught_by(&["dns-service"]).and_stops(|topology, _| {
+        topology.indices().map(|index| ("deploy-dns-service", Scope::Cluster(index))).collect()
+    }),
     run: |context, _| {
         Box::pin(async move {
             manifest::write(context.world(), MANIFEST, manifest::DNS_LB).await?;
@@ -54,6 +58,10 @@ pub static DEPLOY_SERVICE: Step = Step {
     commands: |_, scope| vec![format!("kubectl --context ${{context_{scope}}} apply -f dns-lb.yaml")],
     calls: &["kubernetes:apply services"],
     gap: None,
+    // The others do without this load balancer's addresses, and so nobody edits the Corefile for a third.
+    omission: Omission::caught_by(&["dns-service"])
+        .and_others(&["corefile-zone"])
+        .and_stops(|_, scope| vec![("await-load-balancer", scope)]),
     run: |context, scope| Box::pin(deploy(context, scope)),
 };
 
@@ -86,6 +94,8 @@ pub static AWAIT_ACTIVE: Step = Step {
         "elasticloadbalancing:DescribeTargetHealth",
     ],
     gap: None,
+    omission: Omission::caught_by(&["corefile-zone"])
+        .and_stops(|_, scope| vec![("get-load-balancer-addresses", scope)]),
     run: |context, scope| Box::pin(await_active(context, scope)),
 };
 
@@ -108,6 +118,10 @@ pub static GET_ADDRESSES: Step = Step {
     },
     calls: &["ec2:DescribeNetworkInterfaces"],
     gap: None,
+    omission: Omission::caught_by(&["corefile-zone"]).and_stops(|topology, scope| match scope {
+        Scope::Cluster(index) => topology.others(index).map(|it| ("edit-coredns", Scope::Cluster(it))).collect(),
+        _ => Vec::new(),
+    }),
     run: |context, scope| Box::pin(get_addresses(context, scope)),
 };
 
@@ -126,7 +140,7 @@ pub fn name_in(hostname: &str) -> &str {
     hostname.split('-').next().unwrap_or(hostname)
 }
 
-async fn hostname_of(context: &TaskContext<World>, index: ClusterIndex) -> Result<String, Failure> {
+pub(crate) async fn hostname_of(context: &TaskContext<World>, index: ClusterIndex) -> Result<String, Failure> {
     let world = context.world();
     let cluster = &world.cluster(index).name;
     let services: Api<Service> = Api::namespaced(world.kubernetes(index).await?, NAMESPACE);

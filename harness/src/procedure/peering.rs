@@ -6,6 +6,7 @@ use acrossk8s_aws::ec2::types::{
 use acrossk8s_aws::{Clients, ec2};
 
 use super::clusters::cluster_of;
+use super::omission::Omission;
 use super::resource::{Found, RUN_TAG, Resource};
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, aws_failure};
@@ -32,6 +33,7 @@ pub static GET_VPC_ID: Step = Step {
     },
     calls: &["eks:DescribeCluster"],
     gap: None,
+    omission: Omission::caught_by(&["peering-exists", "security-group-rules"]).and_stops(around),
     run: |context, scope| Box::pin(get_vpc_id(context, scope)),
 };
 
@@ -56,6 +58,7 @@ pub static CREATE_PEERING: Step = Step {
     },
     calls: &["ec2:DescribeVpcPeeringConnections", "ec2:CreateVpcPeeringConnection", "ec2:CreateTags"],
     gap: None,
+    omission: Omission::caught_by(&["peering-exists"]).and_stops(without_connection),
     run: |context, scope| Box::pin(create_peering(context, scope)),
 };
 
@@ -79,6 +82,7 @@ pub static ACCEPT_PEERING: Step = Step {
     },
     calls: &["ec2:DescribeVpcPeeringConnections", "ec2:AcceptVpcPeeringConnection", "ec2:CreateTags"],
     gap: None,
+    omission: Omission::caught_by(&["peering-active"]),
     run: |context, scope| Box::pin(accept_peering(context, scope)),
 };
 
@@ -148,7 +152,7 @@ async fn live_connection(clients: &Clients, a: &str, b: &str) -> Result<Option<V
     Ok(None)
 }
 
-pub(super) fn filter(name: &str, value: &str) -> Filter {
+pub(crate) fn filter(name: &str, value: &str) -> Filter {
     Filter::builder().name(name).values(value).build()
 }
 
@@ -288,4 +292,23 @@ fn dead_peering(id: &str, code: &Code, message: &str) -> Failure {
     Failure::new(format!("the peering connection {id} is {}", code.as_str()))
         .because(message)
         .advise("check that the VPCs exist in the regions named and that their CIDR blocks do not overlap")
+}
+
+/// What cannot be done with a VPC that is not known: its peerings, and opening its security group.
+fn around(topology: &Topology, scope: Scope) -> Vec<(&'static str, Scope)> {
+    let Scope::Cluster(index) = scope else { return Vec::new() };
+    let pairs = topology.others(index).filter_map(|other| Pair::of(index, other));
+    let rules = topology.others(index).map(|other| ("allow-traffic", Scope::Direction(other, index)));
+    pairs.map(|pair| ("create-peering", Scope::Pair(pair))).chain(rules).collect()
+}
+
+/// What cannot be done without a connection.
+fn without_connection(_: &Topology, scope: Scope) -> Vec<(&'static str, Scope)> {
+    let Scope::Pair(pair) = scope else { return Vec::new() };
+    let (one, two) = (pair.requester, pair.accepter);
+    vec![
+        ("accept-peering", scope),
+        ("add-routes", Scope::Direction(one, two)),
+        ("add-routes", Scope::Direction(two, one)),
+    ]
 }

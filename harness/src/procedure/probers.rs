@@ -7,6 +7,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 
 use super::clusters::cluster_of;
+use super::omission::Omission;
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, kube_failure, manifest, nginx};
 use crate::engine::{Condition, Done, Failure, TaskContext};
@@ -28,6 +29,7 @@ pub static DEPLOY: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "apply"),
     calls: &["kubernetes:apply daemonsets", "kubernetes:get daemonsets"],
     gap: GAP,
+    omission: Omission::caught_by(&["http-from-every-node"]),
     run: |context, scope| Box::pin(deploy(context, scope)),
 };
 
@@ -43,6 +45,7 @@ pub static DELETE: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "delete"),
     calls: &["kubernetes:delete daemonsets", "kubernetes:list pods"],
     gap: GAP,
+    omission: Omission::caught_by(&["nginx-removed"]),
     run: |context, scope| Box::pin(delete(context, scope)),
 };
 

@@ -6,6 +6,7 @@ use acrossk8s_aws::Clients;
 use acrossk8s_aws::ec2::types::RouteTable;
 use ipnet::Ipv4Net;
 
+use super::omission::Omission;
 use super::peering::filter;
 use super::resource::{Found, Resource};
 use super::steps::{Each, Phase, Scope, Step};
@@ -40,6 +41,7 @@ pub static ADD_ROUTES: Step = Step {
     },
     calls: &["ec2:DescribeRouteTables", "ec2:CreateRoute"],
     gap: None,
+    omission: Omission::caught_by(&["route-to-peer"]),
     run: |context, scope| Box::pin(add_routes(context, scope)),
 };
 
@@ -53,7 +55,7 @@ pub(super) fn direction_of(scope: Scope) -> Result<(ClusterIndex, ClusterIndex),
 /// The route tables that are effective for subnets: the explicitly associated one, else the VPC's main one.
 ///
 /// Source: VPC user guide, "Subnet route tables".
-pub(super) async fn effective_tables(
+pub(crate) async fn effective_tables(
     clients: &Clients,
     vpc: &str,
     subnets: &[String],

@@ -3,6 +3,7 @@
 use acrossk8s_aws::Clients;
 use acrossk8s_aws::ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup, Tag, TagSpecification};
 
+use super::omission::Omission;
 use super::peering::filter;
 use super::resource::{Found, RUN_TAG, Resource};
 use super::routes::direction_of;
@@ -34,6 +35,7 @@ pub static ALLOW_TRAFFIC: Step = Step {
     },
     calls: &["ec2:DescribeSecurityGroups", "ec2:AuthorizeSecurityGroupIngress"],
     gap: None,
+    omission: Omission::caught_by(&["security-group-rules"]),
     run: |context, scope| Box::pin(allow_traffic(context, scope)),
 };
 

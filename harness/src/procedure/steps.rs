@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::omission::Omission;
 use super::{World, clusters, coredns, load_balancers, nginx, peering, probers, routes, security_groups, storage};
 use crate::engine::{Done, Failure, TaskContext};
 use crate::topology::{ClusterIndex, Pair, Topology};
@@ -114,6 +115,8 @@ pub struct Step {
     pub calls: &'static [&'static str],
     /// Set when the document lacks the step: why it is there all the same.
     pub gap: Option<&'static str>,
+    /// What shows that one of its tasks was left out.
+    pub omission: Omission,
     /// What it does.
     pub run: fn(TaskContext<World>, Scope) -> BoxFuture<'static, Result<Done, Failure>>,
 }

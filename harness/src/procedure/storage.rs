@@ -2,6 +2,7 @@
 
 use super::clusters::cluster_of;
 use super::manifest;
+use super::omission::Omission;
 use super::steps::{Each, Phase, Step};
 use crate::engine::Done;
 
@@ -21,6 +22,7 @@ pub static CREATE_CLASS: Step = Step {
     gap: Some(
         "it is on the page about deploying to EKS: EKS marks no class as default, and the TidbClusters name none",
     ),
+    omission: Omission::caught_by(&["default-storage-class"]),
     run: |context, scope| {
         Box::pin(async move {
             let index = cluster_of(scope)?;

@@ -67,8 +67,6 @@ pub struct ClusterFacts {
     pub reloads_before: BTreeMap<String, usize>,
     /// Whether the ConfigMap of CoreDNS was changed by this run.
     pub corefile_edited: bool,
-    /// Objects of the nginx check still there after its clean-up.
-    pub left_after_check: Option<Vec<String>>,
 }
 
 impl World {
@@ -161,15 +159,27 @@ impl World {
             .map_err(|error| Failure::new(format!("the kubeconfig of {name} cannot be read")).because(error))?;
         let context = context_of(&kubeconfig, self.cluster(index))
             .ok_or_else(|| Failure::new(format!("the kubeconfig has no context for {name}")))?;
-        let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
-        let client = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+        let client = client_of(kubeconfig, context)
             .await
-            .map_err(|error| error.to_string())
-            .and_then(|config| kube::Client::try_from(config).map_err(|error| error.to_string()))
             .map_err(|error| Failure::new(format!("no client for {name} can be made")).because(error))?;
         clients.insert(index.0, client.clone());
         Ok(client)
     }
+}
+
+/// The client of a context.
+///
+/// # Errors
+/// When the kubeconfig is no good.
+pub(crate) async fn client_of(kubeconfig: Kubeconfig, context: String) -> Result<kube::Client, String> {
+    let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
+    let mut config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| error.to_string())?;
+    // Without TLS no root certificate is needed, and reading those of the machine takes longer than many a task.
+    if config.cluster_url.scheme_str() == Some("http") {
+        config.root_cert.get_or_insert_default();
+    }
+    kube::Client::try_from(config).map_err(|error| error.to_string())
 }
 
 /// The context that eksctl writes for a cluster: `<user>@<cluster>.<region>.eksctl.io`.

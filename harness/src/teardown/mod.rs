@@ -118,7 +118,14 @@ async fn remove_all(
         standing.push((seq, resource));
     }
     let clusters: Vec<_> = topology.clusters.iter().map(|it| (it.name.clone(), it.region.clone())).collect();
-    let remover = Remover { environment, aws, run_id: &state.run_id, clusters: &clusters, cancel: cancel.clone() };
+    let remover = Remover {
+        environment,
+        aws,
+        run_id: &state.run_id,
+        clusters: &clusters,
+        cancel: cancel.clone(),
+        kubernetes: Default::default(),
+    };
     let began = sink.elapsed_ms();
     sink.emit(Kind::PhaseStarted { phase: Phase::Teardown, tasks: standing.len() });
     for at in 0..=5 {

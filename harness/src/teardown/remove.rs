@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, DynamicObject, PostParams};
 
 use crate::engine::{Condition, Failure, wait_for};
 use crate::environment::{Environment, Patience};
-use crate::procedure::{RUN_TAG, Resource, aws_failure, coredns, kube_failure, load_balancers, manifest};
+use crate::procedure::{RUN_TAG, Resource, aws_failure, client_of, coredns, kube_failure, load_balancers, manifest};
 
 /// What came of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Remover<'a> {
     pub clusters: &'a [(String, String)],
     /// Ends the waiting.
     pub cancel: tokio_util::sync::CancellationToken,
+    /// Kubernetes clients by cluster, each made once.
+    pub kubernetes: parking_lot::Mutex<std::collections::BTreeMap<String, kube::Client>>,
 }
 
 impl Remover<'_> {
@@ -94,17 +96,18 @@ impl Remover<'_> {
             }
             Err(error) => return Err(aws_failure(what, &error)),
         }
+        if let Some(client) = self.kubernetes.lock().get(cluster) {
+            return Ok(Some(client.clone()));
+        }
         let kubeconfig = self.environment.kubeconfig().await.map_err(|error| Failure::new(&what).because(error))?;
         let suffix = format!("@{cluster}.{region}.eksctl.io");
         let Some(context) = kubeconfig.contexts.iter().map(|it| it.name.clone()).find(|name| name.ends_with(&suffix))
         else {
             return Ok(None);
         };
-        let options = kube::config::KubeConfigOptions { context: Some(context), ..Default::default() };
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(|error| Failure::new(&what).because(error))?;
-        kube::Client::try_from(config).map(Some).map_err(|error| kube_failure(what, &error))
+        let client = client_of(kubeconfig, context).await.map_err(|error| Failure::new(what).because(error))?;
+        self.kubernetes.lock().insert(cluster.to_owned(), client.clone());
+        Ok(Some(client))
     }
 
     async fn object(

@@ -10,8 +10,6 @@ use nlink::netlink::nftables::{CtDirection, CtState, CtStatus, NatStatement, Rul
 use super::choice::one_of;
 use super::layout::{Base, Layout, MAIN, Via, everything, host, to};
 
-/// Tells connections whose target does not see the client.
-
 const TCP: u8 = 6;
 
 /// What the namespace of the interface with an address looks like.

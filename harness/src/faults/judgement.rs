@@ -1,0 +1,70 @@
+//! Holding what a run with a fault came to against what the fault says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::Fault;
+use crate::events::Outcome as VerdictOutcome;
+use crate::run::Outcome;
+
+/// What a run with a fault came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    /// Invariants that were judged.
+    pub judged: BTreeSet<String>,
+    /// Invariants that failed.
+    pub failed: BTreeSet<String>,
+    /// Invariants that were blocked.
+    pub blocked: BTreeSet<String>,
+    /// Invariants that name the fault and did not fail.
+    pub missed: BTreeSet<String>,
+    /// Invariants that do not name the fault and failed.
+    pub surplus: BTreeSet<String>,
+    /// Tasks that failed, and why.
+    pub stopped: BTreeMap<String, String>,
+    /// Tasks that the fault makes impossible and that did not fail.
+    pub not_stopped: BTreeSet<String>,
+    /// Tasks that failed and that the fault does not make impossible.
+    pub surplus_stops: BTreeSet<String>,
+    /// What teardown left.
+    pub left: Vec<String>,
+}
+
+impl Judgement {
+    /// Whether exactly what names the fault failed, and nothing is left.
+    pub fn is_exact(&self) -> bool {
+        self.missed.is_empty()
+            && self.surplus.is_empty()
+            && self.not_stopped.is_empty()
+            && self.surplus_stops.is_empty()
+            && self.left.is_empty()
+    }
+}
+
+/// Holds what a run with a fault came to against what the fault says.
+///
+/// Of a combination an invariant that names one of the two may also be blocked: the other is then its cause, since
+/// nothing else fails.
+pub fn judge(fault: &Fault, outcome: &Outcome) -> Judgement {
+    let with = |wanted: fn(&VerdictOutcome) -> bool| -> BTreeSet<String> {
+        outcome.verdicts.iter().filter(|it| wanted(&it.outcome)).map(|it| it.invariant.clone()).collect()
+    };
+    let failed = with(|outcome| *outcome == VerdictOutcome::Fail);
+    let blocked = with(|outcome| matches!(outcome, VerdictOutcome::Blocked { .. }));
+    let named: BTreeSet<String> = fault.caught_by.iter().map(|id| (*id).to_owned()).collect();
+    let shown = |id: &&String| failed.contains(*id) || !fault.of.is_empty() && blocked.contains(*id);
+    let may = |id: &&String| named.contains(*id) || fault.may_fail.contains(id.as_str());
+    let stopped: BTreeMap<String, String> = outcome.failures.clone();
+    Judgement {
+        judged: with(|_| true),
+        missed: named.iter().filter(|id| !shown(id)).cloned().collect(),
+        surplus: failed.iter().filter(|id| !may(id)).cloned().collect(),
+        not_stopped: fault.stops.iter().filter(|task| !stopped.contains_key(*task)).cloned().collect(),
+        surplus_stops: stopped.keys().filter(|task| !fault.stops.contains(*task)).cloned().collect(),
+        left: outcome.left.clone(),
+        stopped,
+        blocked,
+        failed,
+    }
+}

@@ -1,0 +1,51 @@
+//! What shows that a task was left out. Each step says it of itself, so that a new step is covered the day it is written.
+
+use super::steps::{Scope, StepId};
+use crate::topology::Topology;
+
+/// What a run shows that leaves out one task of a step, everything else being done as documented.
+#[derive(Debug, Clone, Copy)]
+pub struct Omission {
+    /// Invariants that fail.
+    pub caught_by: &'static [&'static str],
+    /// Invariants that also fail where there are three clusters or more.
+    pub caught_by_others: &'static [&'static str],
+    /// Tasks that cannot be done, given the one that is left out. What needs those is skipped.
+    pub stops: fn(&Topology, Scope) -> Vec<(StepId, Scope)>,
+    /// Why nothing need show it: the document waits here, and who does not may be lucky.
+    pub luck: Option<&'static str>,
+    /// Invariants that may fail, to those without luck.
+    pub may_fail: &'static [&'static str],
+}
+
+impl Omission {
+    const NOTHING: Self =
+        Self { caught_by: &[], caught_by_others: &[], stops: |_, _| Vec::new(), luck: None, may_fail: &[] };
+
+    /// The invariants that fail.
+    pub const fn caught_by(invariants: &'static [&'static str]) -> Self {
+        Self { caught_by: invariants, ..Self::NOTHING }
+    }
+
+    /// The invariants that also fail where there are three clusters or more.
+    #[must_use]
+    pub const fn and_others(self, invariants: &'static [&'static str]) -> Self {
+        Self { caught_by_others: invariants, ..self }
+    }
+
+    /// Other tasks cannot be done, and the run ends there.
+    pub const fn stops(tasks: fn(&Topology, Scope) -> Vec<(StepId, Scope)>) -> Self {
+        Self { stops: tasks, ..Self::NOTHING }
+    }
+
+    /// Other tasks cannot be done, beside the invariants that fail.
+    #[must_use]
+    pub const fn and_stops(self, tasks: fn(&Topology, Scope) -> Vec<(StepId, Scope)>) -> Self {
+        Self { stops: tasks, ..self }
+    }
+
+    /// It is a matter of luck, `why` being what makes it one: these invariants may fail, and no other does.
+    pub const fn luck(why: &'static str, may_fail: &'static [&'static str]) -> Self {
+        Self { luck: Some(why), may_fail, ..Self::NOTHING }
+    }
+}
