@@ -68,6 +68,14 @@ struct Shared {
 }
 
 impl Kernel {
+    /// Finds out whether the kernel's network can be had here.
+    ///
+    /// # Errors
+    /// Why not: `PermissionDenied` without the right to make network namespaces.
+    pub async fn try_out() -> io::Result<()> {
+        stack::Stack::try_out(&Crew::start()?).await
+    }
+
     /// A network without hosts that obeys a fabric. To be called within a runtime.
     ///
     /// # Errors
