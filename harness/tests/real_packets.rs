@@ -59,7 +59,6 @@ async fn run(fault: Option<Fault>) -> run::Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "one run in some finds targets of a load balancer still initial on the kernel's network; to be found out why"]
 async fn the_documented_procedure_holds() {
     if !is_allowed().await {
         return;
@@ -73,7 +72,6 @@ async fn the_documented_procedure_holds() {
 /// One fault for a route table, one for the security groups.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "one run in some finds targets of a load balancer still initial on the kernel's network; to be found out why"]
 async fn packets_are_lost_where_the_model_loses_them(#[values("missing-route", "rules-on-unattached-group")] id: &str) {
     if !is_allowed().await {
         return;

@@ -44,7 +44,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::host::KernelHost;
-use self::namespace::Crew;
+use self::namespace::{Crew, Namespace};
 use self::state::State;
 use super::{FabricSource, Host, HostSpec, Network, ServiceTable};
 
@@ -111,12 +111,25 @@ impl Kernel {
     }
 }
 
+/// Does something to its end, even when nobody waits for it any more.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = io::Result<T>> + Send + 'static) -> io::Result<T> {
+    tokio::spawn(work).await.map_err(io::Error::other)?
+}
+
 impl Shared {
     /// Tells the kernel what it does not know yet. Cheap when it knows everything.
-    async fn sync(&self) -> io::Result<()> {
+    ///
+    /// Whoever waits may stop waiting (a health check does, after its ten seconds): what has begun is ended all the same,
+    /// or what is remembered of the kernel's state would no longer be so.
+    async fn sync(self: &Arc<Self>) -> io::Result<()> {
         if self.is_known() {
             return Ok(());
         }
+        let this = Arc::clone(self);
+        to_its_end(async move { this.catch_up().await }).await
+    }
+
+    async fn catch_up(&self) -> io::Result<()> {
         let mut state = self.state.lock().await;
         if self.is_known() {
             return Ok(());
@@ -132,6 +145,23 @@ impl Shared {
         result
     }
 
+    /// Attaches a host, or leaves nothing of it.
+    async fn attach(&self, spec: &HostSpec) -> io::Result<(Namespace, CancellationToken)> {
+        let attached = self.state.lock().await.attach(&self.crew, spec).await?;
+        self.changed.store(true, Ordering::Release);
+        if let Err(error) = self.catch_up().await {
+            self.state.lock().await.detach(&spec.vpc, spec.address).await;
+            return Err(error);
+        }
+        Ok(attached)
+    }
+
+    async fn detach(&self, vpc: &str, address: Ipv4Addr) -> io::Result<()> {
+        self.state.lock().await.detach(vpc, address).await;
+        self.changed.store(true, Ordering::Release);
+        self.catch_up().await
+    }
+
     fn is_known(&self) -> bool {
         let fabric = self.source.fabric();
         !self.changed.load(Ordering::Acquire)
@@ -142,16 +172,14 @@ impl Shared {
 #[async_trait]
 impl Network for Kernel {
     async fn attach(&self, spec: HostSpec) -> io::Result<Arc<dyn Host>> {
-        let (namespace, gone) = self.shared.state.lock().await.attach(&self.shared.crew, &spec).await?;
-        self.shared.changed.store(true, Ordering::Release);
-        self.shared.sync().await?;
+        let (shared, wanted) = (Arc::clone(&self.shared), spec.clone());
+        let (namespace, gone) = to_its_end(async move { shared.attach(&wanted).await }).await?;
         Ok(Arc::new(KernelHost::new(Arc::clone(&self.shared), spec, namespace, gone)))
     }
 
     async fn detach(&self, vpc: &str, address: Ipv4Addr) {
-        self.shared.state.lock().await.detach(vpc, address).await;
-        self.shared.changed.store(true, Ordering::Release);
-        if let Err(error) = self.shared.sync().await {
+        let (shared, vpc) = (Arc::clone(&self.shared), vpc.to_owned());
+        if let Err(error) = to_its_end(async move { shared.detach(&vpc, address).await }).await {
             tracing::warn!(%error, "the kernel's network could not be brought up to date");
         }
     }
@@ -166,5 +194,63 @@ impl Network for Kernel {
 
     fn kind(&self) -> &'static str {
         "kernel"
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt as _;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::network::HostKind;
+    use crate::network::tests::kernel_is_allowed;
+
+    /// An account in which nothing is and nothing happens.
+    struct Empty(Arc<Fabric>, watch::Sender<()>);
+
+    impl FabricSource for Empty {
+        fn fabric(&self) -> Arc<Fabric> {
+            Arc::clone(&self.0)
+        }
+
+        fn changes(&self) -> watch::Receiver<()> {
+            self.1.subscribe()
+        }
+    }
+
+    async fn kernel() -> Option<Arc<Kernel>> {
+        let source = Empty(Arc::default(), watch::Sender::new(()));
+        if kernel_is_allowed().await { Some(Kernel::new(Arc::new(source)).await.unwrap()) } else { None }
+    }
+
+    async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+        let wait = async {
+            while !condition().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait).await.expect(what);
+    }
+
+    /// A health check stops waiting for its connection: what had begun for it is ended all the same.
+    #[tokio::test]
+    async fn what_has_begun_is_ended_though_nobody_waits() {
+        let Some(kernel) = kernel().await else { return };
+        let shared = &kernel.shared;
+        let busy = shared.state.lock().await;
+        assert!(shared.sync().now_or_never().is_none(), "it has to wait");
+        drop(busy);
+        until("it is brought up to date", async || shared.is_known()).await;
+
+        let busy = shared.state.lock().await;
+        let vpc = "vpc-1".to_owned();
+        let spec = HostSpec { name: "node".into(), vpc, address: [10, 1, 0, 9].into(), kind: HostKind::Node };
+        assert!(kernel.attach(spec).now_or_never().is_none(), "it has to wait");
+        drop(busy);
+        until("the host is attached", async || shared.state.lock().await.has("vpc-1", [10, 1, 0, 9].into())).await;
     }
 }

@@ -73,15 +73,22 @@ impl State {
             }
             let Some(node) = vpc.hosts.get_mut(address) else { return Err(io::ErrorKind::NotFound.into()) };
             let device = device("po", &spec.address.to_string());
-            Stack::join((&mut node.stack, &device), (&mut host.stack, &device), MTU).await?;
-            host.stack.own_once(&device, spec.address).await?;
-            host.stack.apply(&node::pod(&device)).await?;
+            if let Err(error) = connect(&mut node.stack, &mut host.stack, &device, spec.address).await {
+                node.stack.remove(&device).await?;
+                return Err(error);
+            }
             let pod = Pod { device, source_nat: *source_nat, excluded: excluded.clone() };
             node.pods.insert(spec.address, pod);
         }
         let made = (host.stack.namespace.clone(), host.gone.clone());
         vpc.hosts.insert(spec.address, host);
         Ok(made)
+    }
+
+    /// Whether a host is attached.
+    #[cfg(test)]
+    pub(super) fn has(&self, vpc: &str, address: Ipv4Addr) -> bool {
+        self.vpcs.get(vpc).is_some_and(|vpc| vpc.hosts.contains_key(&address))
     }
 
     /// Takes a host off the network. A node's namespace stays while there are pods on it.
@@ -173,6 +180,13 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Joins a pod to its node and shows it the way out.
+async fn connect(node: &mut Stack, pod: &mut Stack, device: &str, address: Ipv4Addr) -> io::Result<()> {
+    Stack::join((node, device), (pod, device), MTU).await?;
+    pod.own_once(device, address).await?;
+    pod.apply(&node::pod(device)).await
 }
 
 impl Attached {
