@@ -22,13 +22,7 @@ fn topology(file: &str) -> Topology {
 /// A lab that this test can look into, and the harness's own way to it.
 async fn lab() -> (Arc<Lab>, Arc<Embedded>) {
     let lab = Lab::start(LabConfig::default()).await.unwrap();
-    let handle = Handle::Embedded {
-        aws_url: lab.aws_url(),
-        control_url: lab.control_url(),
-        pid: std::process::id(),
-        kept: false,
-        network: lab.network_kind().to_owned(),
-    };
+    let handle = Handle::of(&lab, false);
     (lab, Arc::new(Embedded::connect(handle)))
 }
 

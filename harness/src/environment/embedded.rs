@@ -69,13 +69,7 @@ impl Embedded {
     /// When a port cannot be listened on.
     pub async fn start(options: &EmbeddedOptions) -> Result<Self, EnvironmentError> {
         let lab = Lab::start(options.config()).await.map_err(not_started)?;
-        let handle = Handle::Embedded {
-            aws_url: lab.aws_url(),
-            control_url: lab.control_url(),
-            pid: std::process::id(),
-            kept: false,
-            network: lab.network_kind().to_owned(),
-        };
+        let handle = Handle::of(&lab, false);
         let longest_wait = options.longest_wait.unwrap_or(Duration::MAX);
         Ok(Self { lab: Some(lab), longest_wait, ..Self::connect(handle) })
     }

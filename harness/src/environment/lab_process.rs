@@ -52,13 +52,7 @@ impl LabProcess {
         stop: impl Future<Output = ()>,
     ) -> Result<(), EnvironmentError> {
         let lab = Lab::start(options.config()).await.map_err(not_started)?;
-        ready(&Handle::Embedded {
-            aws_url: lab.aws_url(),
-            control_url: lab.control_url(),
-            pid: std::process::id(),
-            kept: true,
-            network: lab.network_kind().to_owned(),
-        });
+        ready(&Handle::of(&lab, true));
         tokio::select! {
             () = lab.ended() => {}
             () = stop => {}

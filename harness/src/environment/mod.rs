@@ -98,6 +98,19 @@ pub enum Handle {
     },
 }
 
+impl Handle {
+    /// That of a lab in this process.
+    pub fn of(lab: &acrossk8s_mocks::lab::Lab, kept: bool) -> Self {
+        Handle::Embedded {
+            aws_url: lab.aws_url(),
+            control_url: lab.control_url(),
+            pid: std::process::id(),
+            kept,
+            network: lab.network_kind().to_owned(),
+        }
+    }
+}
+
 /// An environment could not do what it was asked for.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}: {why}")]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::fixture::{BROKEN, documented, observe};
+use super::fixture::{BROKEN, documented, lose, observe};
 use super::{Outcome, Root, Subject, Verdict, judge};
 use crate::observation::Observation;
 use crate::topology::{ClusterIndex, Pair, Topology};
@@ -160,15 +160,9 @@ proptest! {
         for part in drop {
             let it = &mut observation.clusters[cluster];
             match part {
-                0 => it.eks = None,
-                1 => it.vpc = None,
-                2 => it.subnets.clear(),
-                3 => it.route_tables.clear(),
-                4 => it.network_acls.clear(),
-                5 => it.security_groups.clear(),
-                6 => it.interfaces.clear(),
-                7 => it.load_balancers.clear(),
-                8 => it.kubernetes = None,
+                0..=6 => lose(it, part),
+                7 => it.interfaces.clear(),
+                8 => it.load_balancers.clear(),
                 9 => it.cluster_config = None,
                 10 => it.coredns_backup = None,
                 11 => observation.peerings.clear(),

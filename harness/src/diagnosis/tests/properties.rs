@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::fail;
 use crate::diagnosis::{Conclusion, diagnose, diagnose_all, told};
-use crate::invariants::fixture::{BROKEN, documented};
+use crate::invariants::fixture::{BROKEN, documented, lose};
 use crate::observation::Observation;
 use crate::topology::Topology;
 
@@ -96,16 +96,7 @@ proptest! {
         };
         let whole = codes(&observation);
         for part in drop {
-            let it = &mut observation.clusters[cluster];
-            match part {
-                0 => it.eks = None,
-                1 => it.vpc = None,
-                2 => it.subnets.clear(),
-                3 => it.route_tables.clear(),
-                4 => it.network_acls.clear(),
-                5 => it.security_groups.clear(),
-                _ => it.kubernetes = None,
-            }
+            lose(&mut observation.clusters[cluster], part);
         }
         let part = codes(&observation);
         prop_assert!(part.is_subset(&whole), "{part:?} of {whole:?}");

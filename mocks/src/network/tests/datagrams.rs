@@ -124,8 +124,7 @@ async fn a_socket_ends_with_its_host(#[values(Kind::Model, Kind::Kernel)] kind: 
 
 #[tokio::test]
 async fn a_port_is_one_sockets() {
-    let kind = Kind::Model;
-    let two = Two::new(kind).await;
+    let two = Two::new(Kind::Model).await;
     let host = two.pod(&two.one, true).await;
     let socket = host.bind(DNS).await.unwrap();
     assert_eq!(host.bind(DNS).await.err().unwrap().kind(), io::ErrorKind::AddrInUse);

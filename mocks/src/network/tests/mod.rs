@@ -51,6 +51,11 @@ pub(in crate::network) async fn kernel_is_allowed() -> bool {
     allowed.is_ok()
 }
 
+fn route_tables(state: &crate::aws::State, vpc: &str) -> Vec<String> {
+    let tables = state.ec2.route_tables.iter().filter(|(_, table)| table.vpc == vpc);
+    tables.map(|(id, _)| id.clone()).collect()
+}
+
 /// Two clusters of one node each, peered, routed and opened; nothing else.
 struct Two {
     aws: Arc<Aws>,
@@ -96,14 +101,7 @@ impl Two {
     fn open(&self, cluster: &Created, block: &str) {
         let block = block.parse().unwrap();
         self.aws.with(REGION, |state, context| {
-            let tables: Vec<_> = state
-                .ec2
-                .route_tables
-                .iter()
-                .filter(|(_, it)| it.vpc == cluster.vpc)
-                .map(|(id, _)| id.clone())
-                .collect();
-            for table in tables {
+            for table in route_tables(state, &cluster.vpc) {
                 state.ec2.create_route(context, &table, block, &self.peering).unwrap();
             }
             let group = state.ec2.interfaces[&cluster.nodes[0].interface].groups[0].clone();
@@ -115,14 +113,7 @@ impl Two {
     /// Deletes the routes of a cluster to a block.
     fn close(&self, cluster: &Created, block: &str) {
         self.aws.with(REGION, |state, context| {
-            let tables: Vec<_> = state
-                .ec2
-                .route_tables
-                .iter()
-                .filter(|(_, it)| it.vpc == cluster.vpc)
-                .map(|(id, _)| id.clone())
-                .collect();
-            for table in tables {
+            for table in route_tables(state, &cluster.vpc) {
                 state.ec2.delete_route(context, &table, block.parse().unwrap()).unwrap();
             }
         });
@@ -301,8 +292,7 @@ async fn a_load_balancer_leads_to_the_pod_behind_the_node_port(#[values(Kind::Mo
 
 #[tokio::test]
 async fn a_detached_host_breaks_its_connections_and_frees_its_address() {
-    let kind = Kind::Model;
-    let two = Two::new(kind).await;
+    let two = Two::new(Kind::Model).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(80).await.unwrap();
     let mut stream = client.connect(SocketAddrV4::new(server.address(), 80)).await.unwrap();

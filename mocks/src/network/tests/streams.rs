@@ -1,6 +1,7 @@
 //! TCP connections: their ends, their limits and how they break.
 
 use tokio::io::split;
+use tokio::task::JoinHandle;
 
 use super::*;
 
@@ -8,8 +9,7 @@ const WEB: u16 = 80;
 
 #[tokio::test]
 async fn both_halves_of_a_stream_learn_that_it_broke() {
-    let kind = Kind::Model;
-    let two = Two::new(kind).await;
+    let two = Two::new(Kind::Model).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(WEB).await.unwrap();
     let stream = client.connect(SocketAddrV4::new(server.address(), WEB)).await.unwrap();
@@ -45,19 +45,19 @@ async fn closing_one_direction_leaves_the_other(#[values(Kind::Model, Kind::Kern
     assert_eq!((question.as_slice(), answer.as_slice()), (&b"question"[..], &b"answer"[..]));
 }
 
+/// So many connections at once.
+fn connect(from: &Arc<dyn Host>, to: SocketAddrV4, count: usize) -> Vec<JoinHandle<io::Result<()>>> {
+    let one = |from: Arc<dyn Host>| tokio::spawn(async move { from.connect(to).await.map(drop) });
+    std::iter::repeat_with(|| one(from.clone())).take(count).collect()
+}
+
 #[tokio::test]
 async fn a_full_backlog_makes_clients_wait() {
     let two = Two::new(Kind::Model).await;
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(WEB).await.unwrap();
     let to = SocketAddrV4::new(server.address(), WEB);
-    let connect = || {
-        tokio::spawn({
-            let client = client.clone();
-            async move { client.connect(to).await.map(drop) }
-        })
-    };
-    let clients: Vec<_> = (0..400).map(|_| connect()).collect();
+    let clients = connect(&client, to, 400);
     for _ in 0..400 {
         listener.accept().await.unwrap();
     }
@@ -72,13 +72,7 @@ async fn a_host_that_leaves_tells_those_who_wait() {
     let (client, server) = (two.pod(&two.one, true).await, two.pod(&two.two, true).await);
     let listener = server.listen(WEB).await.unwrap();
     let to = SocketAddrV4::new(server.address(), WEB);
-    let connect = || {
-        tokio::spawn({
-            let client = client.clone();
-            async move { client.connect(to).await.map(drop) }
-        })
-    };
-    let clients: Vec<_> = (0..400).map(|_| connect()).collect();
+    let clients = connect(&client, to, 400);
     while clients.iter().filter(|client| client.is_finished()).count() < 256 {
         tokio::task::yield_now().await;
     }
