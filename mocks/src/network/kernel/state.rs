@@ -101,6 +101,11 @@ impl State {
             return;
         }
         let Some(host) = vpc.hosts.remove(&address) else { return };
+        for device in host.stack.devices().filter(|_| !matches!(host.spec.kind, HostKind::Pod { .. })) {
+            if let Err(error) = vpc.router.remove(device).await {
+                tracing::warn!(%error, host = host.spec.name, "a host's link is left");
+            }
+        }
         let HostKind::Pod { node: on, .. } = &host.spec.kind else { return };
         let Some(node) = vpc.hosts.get_mut(on) else { return };
         if let Some(pod) = node.pods.remove(&address)
@@ -152,18 +157,7 @@ impl State {
             let joined = match &far {
                 _ if vpc.router.has(&device) => Ok(()),
                 Far::Host(address) => match vpc.hosts.get_mut(address) {
-                    Some(host) => {
-                        let stack = &mut host.stack;
-                        let joined = Stack::join((&mut vpc.router, &device), (stack, &device), MTU).await;
-                        if joined.is_ok() {
-                            {
-                                let address = host.spec.address;
-                                host.stack.own_once(&device, address).await
-                            }
-                        } else {
-                            joined
-                        }
-                    }
+                    Some(host) => host.join(&mut vpc.router, &device).await,
                     None => Ok(()),
                 },
                 Far::Peering { vpc: other } => match self.vpcs.get_mut(other) {
@@ -193,6 +187,19 @@ impl Attached {
     async fn make(crew: &Crew, spec: HostSpec, bare: bool) -> io::Result<Self> {
         let stack = Stack::make(crew).await?;
         Ok(Self { spec, stack, gone: CancellationToken::new(), bare, pods: BTreeMap::new() })
+    }
+
+    /// Joins one of its interfaces to the router, or leaves no link.
+    async fn join(&mut self, router: &mut Stack, device: &str) -> io::Result<()> {
+        let joined = match Stack::join((router, device), (&mut self.stack, device), MTU).await {
+            Ok(()) => self.stack.own_once(device, self.spec.address).await,
+            failed => failed,
+        };
+        if joined.is_err() {
+            router.remove(device).await?;
+            self.stack.forget(device);
+        }
+        joined
     }
 }
 
