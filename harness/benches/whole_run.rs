@@ -11,6 +11,7 @@ use acrossk8s::run::{self, Options};
 use acrossk8s::run_directory::{self, RunDirectory};
 use acrossk8s::scenario;
 use acrossk8s::topology::Topology;
+use acrossk8s_mocks::network::NetworkKind;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +21,10 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 async fn whole_run(topology: Topology, runs: &Path) -> Result<(), Error> {
     let directory = RunDirectory::create(runs)?;
     let recorder = Recorder::append(&directory.file(run_directory::EVENTS))?;
+    let options = EmbeddedOptions { network: NetworkKind::Model, ..EmbeddedOptions::default() };
     let outcome = run::run(Options {
         topology,
-        environment: Arc::new(Embedded::start(&EmbeddedOptions::default()).await?),
+        environment: Arc::new(Embedded::start(&options).await?),
         sink: EventSink::new(&directory.id, vec![Box::new(recorder) as Box<dyn Subscriber>]),
         directory,
         fault: None,

@@ -3,12 +3,15 @@
 
 pub mod cli;
 pub mod diagnosis;
+pub mod doctor;
 pub mod document;
 pub mod engine;
 pub mod environment;
 pub mod events;
 pub mod exit;
 pub mod faults;
+#[cfg(target_os = "linux")]
+pub mod inside;
 pub mod invariants;
 pub mod journal;
 pub mod observation;

@@ -1,5 +1,5 @@
 //! The `acrossk8s` command.
 
 fn main() -> std::process::ExitCode {
-    acrossk8s::cli::main().into()
+    acrossk8s::cli::main()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::diagnosis;
+use crate::diagnosis::{self, Diagnosis};
 use crate::document;
 use crate::engine::{self, Graph, Limits, Observer, Summary, TaskSpec};
 use crate::environment::Environment;
@@ -52,6 +52,8 @@ pub struct Outcome {
     pub exit: ExitCode,
     /// What was judged.
     pub verdicts: Vec<Verdict>,
+    /// Why each failed probe failed.
+    pub diagnoses: Vec<Diagnosis>,
     /// Tasks that failed, and why.
     pub failures: BTreeMap<String, String>,
     /// What is left.
@@ -87,7 +89,7 @@ pub async fn run(options: Options) -> Result<Outcome, Box<dyn std::error::Error 
     let provisioned = stage.run(Phase::Provision, &[StepPhase::Provision]).await?;
     note(&mut failures, &provisioned);
     let mut applied = Summary::default();
-    let mut verdicts = Vec::new();
+    let (mut verdicts, mut diagnoses) = (Vec::new(), Vec::new());
     let mut observation = Observation::default();
     if provisioned.is_success() && !options.interrupt.is_cancelled() {
         applied = stage.run(Phase::Apply, &[StepPhase::Apply]).await?;
@@ -96,7 +98,7 @@ pub async fn run(options: Options) -> Result<Outcome, Box<dyn std::error::Error 
             let (seen, checked) = stage.observe().await?;
             note(&mut failures, &checked);
             observation = seen;
-            verdicts = judge(&world.topology, &observation, sink);
+            (verdicts, diagnoses) = judge(&world.topology, &observation, sink);
             save(&options.directory, &observation, sink).await;
         }
     }
@@ -104,7 +106,7 @@ pub async fn run(options: Options) -> Result<Outcome, Box<dyn std::error::Error 
     let left = if options.keep && !interrupted { Vec::new() } else { take_down(&options, &world).await };
     let exit = exit_code(interrupted, provisioned.is_success(), applied.is_success(), &verdicts, left.is_empty());
     sink.emit(Kind::RunFinished { exit_code: exit.code(), meaning: exit.to_string(), duration_ms: sink.elapsed_ms() });
-    Ok(Outcome { exit, verdicts, failures, left, observation })
+    Ok(Outcome { exit, verdicts, diagnoses, failures, left, observation })
 }
 
 fn note(failures: &mut BTreeMap<String, String>, summary: &Summary) {
@@ -143,7 +145,7 @@ pub async fn verify(
     let stage = Stage { world: &world, sink, interrupt, tasks: &tasks };
     stage.execute(&[StepPhase::Provision, StepPhase::Apply]).await?;
     let (observation, _) = stage.observe().await?;
-    let verdicts = judge(&world.topology, &observation, sink);
+    let (verdicts, _) = judge(&world.topology, &observation, sink);
     Ok((observation, verdicts))
 }
 
@@ -162,6 +164,8 @@ fn started(options: &Options) -> Kind {
         scenario: options.topology.name.clone(),
         environment: options.environment.name().to_owned(),
         network: options.environment.network().to_owned(),
+        network_because: options.environment.network_because().map(str::to_owned),
+        programs: options.environment.programs(),
         clusters: options.topology.clusters.iter().map(|it| (it.name.clone(), it.region.clone())).collect(),
         fault: options.fault.as_ref().map(|fault| fault.title.clone()),
     }
@@ -182,21 +186,22 @@ fn exit_code(interrupted: bool, provisioned: bool, applied: bool, verdicts: &[Ve
 
 /// Judges an observation and tells every verdict, why each failed probe failed, and every clause that no invariant
 /// checks.
-pub fn judge(topology: &Topology, observation: &Observation, sink: &EventSink) -> Vec<Verdict> {
+pub fn judge(topology: &Topology, observation: &Observation, sink: &EventSink) -> (Vec<Verdict>, Vec<Diagnosis>) {
     let began = sink.elapsed_ms();
     let verdicts: Vec<_> = invariants::judge(topology, observation).iter().map(|it| told(topology, it)).collect();
     sink.emit(Kind::PhaseStarted { phase: Phase::Judge, tasks: verdicts.len() });
     for verdict in &verdicts {
         sink.emit(Kind::VerdictReached(verdict.clone()));
     }
-    for diagnosis in diagnosis::diagnose(topology, observation) {
-        sink.emit(Kind::ProbeDiagnosed(diagnosis::told(topology, &diagnosis)));
+    let diagnoses = diagnosis::diagnose(topology, observation);
+    for diagnosis in &diagnoses {
+        sink.emit(Kind::ProbeDiagnosed(diagnosis::told(topology, diagnosis)));
     }
     for (clause, reason) in invariants::unchecked_clauses() {
         sink.emit(Kind::ClauseUnchecked { clause: clause.to_string(), reason: reason.to_string() });
     }
     sink.emit(Kind::PhaseFinished { phase: Phase::Judge, duration_ms: sink.elapsed_ms() - began });
-    verdicts
+    (verdicts, diagnoses)
 }
 
 /// A verdict as an event tells it: clusters by their names.

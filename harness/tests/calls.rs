@@ -22,7 +22,7 @@ fn topology(file: &str) -> Topology {
 /// A lab that this test can look into, and the harness's own way to it.
 async fn lab() -> (Arc<Lab>, Arc<Embedded>) {
     let lab = Lab::start(LabConfig::default()).await.unwrap();
-    let handle = Handle::of(&lab, false);
+    let handle = Handle::of(&lab, false, Vec::new());
     (lab, Arc::new(Embedded::connect(handle)))
 }
 

@@ -1,41 +1,16 @@
 //! The command as a person or a CI job uses it: what it prints, how it ends, and what is left when it is killed.
+//! Its runs are on the in-process network, for speed; `unprivileged.rs` is about the one that it chooses by itself.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
-fn command(runs: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("acrossk8s"));
-    command.arg("--runs-dir").arg(runs).args(args).env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
-
-fn run(runs: &Path, args: &[&str]) -> Output {
-    command(runs, args).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn two_clusters() -> String {
-    repository().join("scenarios/two-clusters.toml").display().to_string()
-}
-
-/// The only run in a directory.
-fn only_run(runs: &Path) -> PathBuf {
-    let mut found: Vec<_> = fs::read_dir(runs).unwrap().map(|it| it.unwrap().path()).collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found.remove(0)
-}
+mod common;
+use common::{command, lab_has_ended, only_run, repository, run, text, two_clusters};
 
 /// Waits until the journal of the only run has so many records, or the run has ended.
 fn await_records(runs: &Path, child: &mut Child, records: usize) {
@@ -50,22 +25,6 @@ fn await_records(runs: &Path, child: &mut Child, records: usize) {
         std::thread::yield_now();
     }
     panic!("the journal has no {records} records after a minute");
-}
-
-/// Whether the process of a kept lab has ended: it is nobody's child any more, so its end is seen in /proc.
-fn lab_has_ended(run: &Path) -> bool {
-    let journal = fs::read_to_string(run.join("journal.ndjson")).unwrap_or_default();
-    let opened: serde_json::Value = serde_json::from_str(journal.lines().next().unwrap_or("null")).unwrap_or_default();
-    let Some(pid) = opened["environment"]["pid"].as_u64() else { return true };
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while Instant::now() < deadline {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"));
-        if status.map_or(true, |it| it.contains("State:\tZ")) {
-            return true;
-        }
-        std::thread::yield_now();
-    }
-    false
 }
 
 #[test]

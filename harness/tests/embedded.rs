@@ -1,21 +1,23 @@
 //! The procedure on the embedded environment, end to end, in process.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod mends;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use acrossk8s::diagnosis::{self, Cause, Conclusion};
+use acrossk8s::diagnosis::{Diagnosed, Own};
 use acrossk8s::engine::Failure;
 use acrossk8s::environment::{Embedded, EmbeddedOptions, Environment};
 use acrossk8s::events::{Event, EventSink, Kind, Outcome, Phase, Recorder, read};
 use acrossk8s::exit::ExitCode;
-use acrossk8s::faults::{Fault, Judgement, Named, catalogue, causes_of, combine, draw, find, judge};
+use acrossk8s::faults::{Fault, Judgement, catalogue, combine, draw, find, judge};
 use acrossk8s::journal::Journal;
 use acrossk8s::procedure::{self, Phase as StepPhase, World};
 use acrossk8s::run::{self, Options, Stage};
 use acrossk8s::run_directory::{self, RunDirectory};
-use acrossk8s::topology::Topology;
+use acrossk8s::topology::{ClusterIndex, Topology};
 use acrossk8s::{observation, scenario, teardown};
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
@@ -103,57 +105,26 @@ async fn the_documented_procedure_holds_and_leaves_nothing() {
     assert!(cleared, "teardown proves that nothing is left");
 }
 
-/// A fault of each kind; `acrossk8s faults` runs all of them.
+/// Some faults; `acrossk8s faults` runs all of them. Diagnosed with the true cause are they, too.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_is_caught_by_exactly_what_names_it(
-    #[values("missing-route", "without-create-cluster", "nested-zone", "overlapping-cidr-blocks")] id: &str,
-) {
-    let judgement = run_with(&find(&documented(), id).unwrap()).await;
-    assert!(judgement.is_exact(), "{judgement:#?}");
-}
-
-/// The diagnosis of every failed probe names the true cause.
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn the_cause_of_a_fault_is_diagnosed(
     #[values(
         "missing-route",
         "peering-not-accepted",
         "overlapping-cidr-blocks",
         "missing-security-group-rule",
-        "rules-on-unattached-group",
+        "network-acl-denies-answers",
+        "without-create-cluster",
+        "service-with-another-port",
         "nested-zone",
-        "missing-force-tcp",
-        "wrong-upstreams",
-        "same-namespace"
+        "reload-once-a-day",
+        "nginx-with-the-nodes-dns"
     )]
     id: &str,
 ) {
-    let fault = find(&documented(), id).unwrap();
-    let lab = Lab::with(&fault.lab).await;
-    let mut topology = documented();
-    fault.change_topology(&mut topology);
-    let outcome = run::run(Options { fault: Some(fault), ..lab.options(topology.clone(), false) }).await.unwrap();
-    let expected: BTreeSet<Named> = causes_of(id).unwrap().iter().copied().collect();
-    assert_eq!(causes(&topology, &outcome), expected);
-}
-
-/// The causes of every probe that failed in a run.
-fn causes(topology: &Topology, outcome: &run::Outcome) -> BTreeSet<Named> {
-    let named = |cause: &Cause| {
-        let resource = cause.resources.first().unwrap();
-        let cluster = resource.cluster.as_deref().and_then(|name| topology.index_of(name));
-        Named { code: cause.code.as_str(), kind: resource.kind, cluster: cluster.map(|index| index.0 + 1) }
-    };
-    let found = diagnosis::diagnose(topology, &outcome.observation);
-    found
-        .iter()
-        .map(|it| match &it.conclusion {
-            Conclusion::Stopped(cause) => named(cause),
-            other => panic!("{:?}: {other:?}", it.probe),
-        })
-        .collect()
+    let judgement = run_with(&find(&documented(), id).unwrap()).await;
+    assert!(judgement.is_exact(), "{judgement:#?}");
 }
 
 /// Two things wrong at once: names stop at the Corefile, connections by address at the security group.
@@ -182,7 +153,7 @@ async fn two_faults_are_diagnosed_each_where_it_stops_something() {
         assert_eq!(codes(by_address), ["ENI_SG_RULES_MISMATCH"].into(), "{by_address}");
     }
     assert!(told.iter().all(|(it, _)| it.subject == "tidb-1 to tidb-2"), "{told:#?}");
-    assert_eq!(causes(&documented(), &outcome).len(), 2);
+    assert_eq!(acrossk8s::diagnosis::causes_named(&documented(), &outcome.diagnoses).0.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,17 +163,21 @@ async fn a_combination_is_caught_by_what_names_either() {
     assert!(judgement.is_exact(), "{judgement:#?}");
 }
 
-/// A catalogue that is wrong is told so: an invariant that does not fail, one that does, and tasks the same.
+/// A catalogue that is wrong is told so: an invariant that does not fail, one that does, tasks the same, and a cause.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_fault_says_is_held_against_what_happens() {
     let mut fault = find(&documented(), "nested-zone").unwrap();
     fault.caught_by = ["route-to-peer"].into();
     fault.stops = ["add-routes/1-to-2".to_owned()].into();
+    let wrong = Diagnosed::at(Own::CorefileZoneMissing, "configmap", ClusterIndex(0));
+    let right = std::mem::replace(&mut fault.diagnosed, wrong.clone());
     let judgement = run_with(&fault).await;
     assert_eq!(judgement.missed, ["route-to-peer".to_owned()].into());
     assert_eq!(judgement.surplus, ["corefile-zones-top-level".to_owned()].into());
     assert_eq!(judgement.not_stopped, ["add-routes/1-to-2".to_owned()].into());
     assert_eq!(judgement.surplus_stops, ["await-coredns-reload/1".to_owned()].into());
+    assert_eq!(judgement.undiagnosed, wrong.causes());
+    assert_eq!(judgement.misdiagnosed, right.causes());
     assert!(!judgement.is_exact());
 }
 
@@ -211,7 +186,7 @@ async fn run_with(fault: &Fault) -> Judgement {
     let mut topology = documented();
     fault.change_topology(&mut topology);
     let outcome = run::run(Options { fault: Some(fault.clone()), ..lab.options(topology, false) }).await.unwrap();
-    judge(fault, &outcome)
+    judge(fault, &documented(), &outcome)
 }
 
 #[tokio::test(flavor = "multi_thread")]

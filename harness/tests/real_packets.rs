@@ -77,6 +77,6 @@ async fn packets_are_lost_where_the_model_loses_them(#[values("missing-route", "
         return;
     }
     let fault = find(&documented(), id).unwrap();
-    let judgement = judge(&fault, &run(Some(fault.clone())).await);
+    let judgement = judge(&fault, &documented(), &run(Some(fault.clone())).await);
     assert!(judgement.is_exact(), "{judgement:#?}");
 }

@@ -1,6 +1,6 @@
 //! Emulated AWS, Kubernetes, network and workloads: everything that the embedded environment of `acrossk8s` runs on,
 //! usable on its own.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod aws;
 pub mod clock;

@@ -2,9 +2,19 @@
 
 use std::fmt::Write as _;
 
+use sha2::{Digest as _, Sha512};
+
 use crate::Corefile;
 
 impl Corefile {
+    /// The fingerprint that the `reload` plugin logs: the SHA-512 of [`Self::token_json`], in hexadecimal digits.
+    pub fn sha512(&self) -> String {
+        Sha512::digest(self.token_json()).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
     /// The JSON text whose SHA-512 the `reload` plugin logs and exports: the tokens of each directive with their lines,
     /// as Go's encoder writes them. Comments and white space within lines do not count.
     pub fn token_json(&self) -> String {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use acrossk8s_mocks::network::NetworkKind;
 use futures::StreamExt as _;
 use futures::stream;
 use owo_colors::OwoColorize as _;
@@ -13,10 +14,10 @@ use serde::Serialize;
 use super::args::FaultsArgs;
 use super::signals::Signals;
 use super::{CommandError, topology};
-use crate::environment::{Embedded, Environment};
+use crate::environment::{Embedded, EmbeddedOptions, Environment};
 use crate::events::{EventSink, Recorder};
 use crate::exit::ExitCode;
-use crate::faults::{Fault, Row, catalogue, draw, head, judge, legend, unguarded};
+use crate::faults::{Fault, REPORTED, Row, Shown, catalogue, draw, head, judge, legend, unguarded};
 use crate::run::{self, Options};
 use crate::run_directory::{self, RunDirectory};
 use crate::topology::Topology;
@@ -34,26 +35,46 @@ struct Report {
     unguarded: Vec<String>,
 }
 
-/// Makes each deviation in a lab of its own and shows what catches it.
-pub async fn faults(runs: &Path, args: &FaultsArgs) -> Result<ExitCode, CommandError> {
+/// Lists the catalogue.
+pub fn list(args: &FaultsArgs) -> Result<ExitCode, CommandError> {
+    for fault in catalogue(&topology(&args.scenario)?) {
+        let mut shown: Vec<&str> = fault.caught_by.iter().copied().collect();
+        shown.extend(fault.stops.iter().map(String::as_str));
+        shown.extend(fault.leaves.iter().map(|_| "teardown"));
+        let by = match fault.luck {
+            Some(why) => format!("a matter of luck: {why}"),
+            None => format!("caught by {}", shown.join(", ")),
+        };
+        anstream::println!("{}\n    {}\n    {by}\n    diagnosed: {}", fault.id.bold(), fault.title, fault.diagnosed);
+        for it in REPORTED.iter().filter(|it| matches!(it.shown, Shown::By(ids) if ids.contains(&fault.id.as_str()))) {
+            anstream::println!("    reported: {} ({})", it.symptom, it.source);
+        }
+    }
+    Ok(ExitCode::Passed)
+}
+
+/// Makes each deviation in a lab of its own and shows what catches it. The labs have the network of these options.
+pub async fn faults(runs: &Path, args: &FaultsArgs, lab: EmbeddedOptions) -> Result<ExitCode, CommandError> {
     let topology = topology(&args.scenario)?;
     let all = catalogue(&topology);
-    if args.list {
-        list(&all);
-        return Ok(ExitCode::Passed);
-    }
     let seed = args.seed.unwrap_or_else(rand::random);
     let chosen = chosen(&all, args, seed)?;
     let signals = Signals::listen(None)?;
     let began = Instant::now();
+    if let Some(because) = &lab.network_because {
+        anstream::println!("network: {because}");
+    }
     anstream::println!("{}", head());
     // Labs wait for a good part of their time: two for each core keep the cores busy.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let parallel = args.parallel.map_or(2 * cores, usize::from);
+    let fitting = if lab.network == NetworkKind::Kernel { 1 } else { 2 * cores };
+    let parallel = args.parallel.map_or(fitting, usize::from);
     // Tasks of their own, so that labs use all cores.
     let labs = chosen.into_iter().enumerate().map(async |(index, fault)| {
-        let lab = tokio::spawn(one(runs.to_owned(), topology.clone(), fault, signals.clone()));
-        (index, lab.await.map_err(CommandError::unexpected).flatten())
+        let options =
+            EmbeddedOptions { network: lab.network, network_because: lab.network_because.clone(), ..fault.lab.clone() };
+        let row = tokio::spawn(one(runs.to_owned(), topology.clone(), fault, options, signals.clone()));
+        (index, row.await.map_err(CommandError::unexpected).flatten())
     });
     // Not `buffered`: a slow lab would keep those behind it from starting. Rows are shown in order all the same.
     let mut results = stream::iter(labs).buffer_unordered(parallel);
@@ -90,18 +111,6 @@ pub async fn faults(runs: &Path, args: &FaultsArgs) -> Result<ExitCode, CommandE
     Ok(if passed { ExitCode::Passed } else { ExitCode::Failed })
 }
 
-fn list(all: &[Fault]) {
-    for fault in all {
-        let mut shown: Vec<&str> = fault.caught_by.iter().copied().collect();
-        shown.extend(fault.stops.iter().map(String::as_str));
-        let by = match fault.luck {
-            Some(why) => format!("a matter of luck: {why}"),
-            None => format!("caught by {}", shown.join(", ")),
-        };
-        anstream::println!("{}\n    {}\n    {by}", fault.id.bold(), fault.title);
-    }
-}
-
 /// The faults that were named, or all and some combinations.
 fn chosen(all: &[Fault], args: &FaultsArgs, seed: u64) -> Result<Vec<Fault>, CommandError> {
     let find = |id: &String| {
@@ -121,13 +130,19 @@ fn chosen(all: &[Fault], args: &FaultsArgs, seed: u64) -> Result<Vec<Fault>, Com
     Ok(chosen)
 }
 
-async fn one(runs: PathBuf, topology: Topology, fault: Fault, signals: Signals) -> Result<Row, CommandError> {
+async fn one(
+    runs: PathBuf,
+    topology: Topology,
+    fault: Fault,
+    lab: EmbeddedOptions,
+    signals: Signals,
+) -> Result<Row, CommandError> {
     let directory = RunDirectory::create(&runs).map_err(CommandError::usage)?;
     let recorder = Recorder::append(&directory.file(run_directory::EVENTS)).map_err(CommandError::usage)?;
-    let environment: Arc<dyn Environment> =
-        Arc::new(Embedded::start(&fault.lab).await.map_err(CommandError::environment)?);
+    let environment: Arc<dyn Environment> = Arc::new(Embedded::start(&lab).await.map_err(CommandError::environment)?);
     let mut wanted = topology;
     fault.change_topology(&mut wanted);
+    let names = wanted.clone();
     let outcome = run::run(Options {
         topology: wanted,
         environment,
@@ -140,7 +155,7 @@ async fn one(runs: PathBuf, topology: Topology, fault: Fault, signals: Signals) 
     })
     .await
     .map_err(CommandError::unexpected)?;
-    let judgement = judge(&fault, &outcome);
+    let judgement = judge(&fault, &names, &outcome);
     // Only what is not as it should be is worth a look.
     let kept = !judgement.is_exact() || std::fs::remove_dir_all(&directory.path).is_err();
     Ok(Row::new(&fault, judgement, kept.then(|| directory.path.display().to_string())))

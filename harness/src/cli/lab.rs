@@ -7,9 +7,8 @@ use crate::environment::{EmbeddedOptions, Handle, LabProcess};
 use crate::exit::ExitCode;
 
 /// Serves an embedded lab until it is interrupted or told to end.
-pub async fn lab(args: &LabArgs) -> Result<ExitCode, CommandError> {
+pub async fn lab(args: &LabArgs, options: EmbeddedOptions) -> Result<ExitCode, CommandError> {
     let signals = Signals::listen(None)?;
-    let options = EmbeddedOptions { aws_port: args.aws_port, network: args.network, ..EmbeddedOptions::default() };
     let ready = |handle: &Handle| {
         if args.handle {
             println!("{}", serde_json::to_string(handle).unwrap_or_default());
@@ -17,6 +16,9 @@ pub async fn lab(args: &LabArgs) -> Result<ExitCode, CommandError> {
             let Handle::Embedded { aws_url, control_url, .. } = handle;
             anstream::println!("AWS endpoint:        {aws_url}   (AWS_ENDPOINT_URL={aws_url})");
             anstream::println!("cluster provisioner: {control_url}   (POST /eksctl/create with a ClusterConfig)");
+            if let Some(because) = &options.network_because {
+                anstream::println!("network:             {because}");
+            }
             anstream::println!("Ctrl-C ends it, and everything in it.");
         }
     };

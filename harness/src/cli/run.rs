@@ -4,6 +4,8 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use acrossk8s_mocks::network::NetworkKind;
+
 use super::args::RunArgs;
 use super::signals::Signals;
 use super::{CommandError, topology};
@@ -14,17 +16,16 @@ use crate::report::{self, Live, Plain};
 use crate::run::{self, Options};
 use crate::run_directory::{self, RunDirectory};
 
-/// Runs the procedure.
-pub async fn run(runs: &Path, args: &RunArgs) -> Result<ExitCode, CommandError> {
+/// Runs the procedure in a lab that is started with these options.
+pub async fn run(runs: &Path, args: &RunArgs, lab: EmbeddedOptions) -> Result<ExitCode, CommandError> {
     let topology = topology(&args.scenario)?;
     let directory = RunDirectory::create(runs).map_err(CommandError::usage)?;
     let sink = sink(&directory)?;
     let signals = Signals::listen(Some(sink.clone()))?;
-    let options = EmbeddedOptions { aws_port: args.aws_port, network: args.network, ..EmbeddedOptions::default() };
     let started = if args.keep {
-        Embedded::start_kept(&options, &directory.file(run_directory::LAB_LOG)).await
+        Embedded::start_kept(&lab, &directory.file(run_directory::LAB_LOG)).await
     } else {
-        Embedded::start(&options).await
+        Embedded::start(&lab).await
     };
     let environment: Arc<dyn Environment> = match started {
         Ok(environment) => Arc::new(environment),
@@ -50,6 +51,9 @@ pub async fn run(runs: &Path, args: &RunArgs) -> Result<ExitCode, CommandError> 
     if args.keep && outcome.left.is_empty() && outcome.exit != ExitCode::Interrupted {
         anstream::println!("kept; kubeconfig: {}", directory.file(run_directory::KUBECONFIG).display());
         anstream::println!("look again with:  acrossk8s verify --run {}", directory.id);
+        if lab.network == NetworkKind::Kernel {
+            anstream::println!("step into a pod:  acrossk8s shell POD --run {}", directory.id);
+        }
         anstream::println!("take it down:     acrossk8s teardown --run {}", directory.id);
     } else if !outcome.left.is_empty() {
         anstream::println!("take down what is left: acrossk8s teardown --run {}", directory.id);

@@ -34,7 +34,7 @@ fn saved(args: &VerifyArgs, path: &Path) -> Result<ExitCode, CommandError> {
     let topology = topology(&args.scenario)?;
     let observation = read_observation(&topology, path)?;
     let sink = EventSink::new("offline", vec![Box::new(Plain::default())]);
-    let verdicts = run::judge(&topology, &observation, &sink);
+    let (verdicts, _) = run::judge(&topology, &observation, &sink);
     Ok(finish(&sink, run::holds(&verdicts)))
 }
 

@@ -18,6 +18,8 @@ pub enum Code {
 pub enum Own {
     /// Two clusters use one namespace, so a name below it is of both.
     NamespaceNotUnique,
+    /// The cluster lacks the namespace that a name is below, with everything in it.
+    NamespaceMissing,
     /// CIDR blocks of two VPCs overlap: they cannot be peered, and addresses in both are ambiguous.
     VpcCidrOverlap,
     /// The destination is within the service CIDR block of the client's cluster, where kube-proxy takes it.
@@ -44,6 +46,10 @@ pub enum Own {
     CorefileForceTcpMissing,
     /// The Corefile is right, but CoreDNS never reads it again.
     CorefileReloadMissing,
+    /// The Corefile is right, but CoreDNS looks at it again only after a long time.
+    CorefileReloadSlow,
+    /// A CoreDNS pod still runs another Corefile than the one that is there.
+    CorednsPodOutdated,
     /// No CoreDNS pod is there to be asked.
     CorednsPodsMissing,
     /// The Service across-cluster-dns-tcp is not there.
@@ -52,20 +58,35 @@ pub enum Own {
     DnsLoadBalancerMissing,
     /// The Service has no ready CoreDNS pod behind it.
     DnsServiceWithoutEndpoints,
-    /// The Service hands connections to a port that CoreDNS does not listen on.
+    /// The Service does not take connections to port 53, or hands them to a port that CoreDNS does not listen on.
     DnsServicePortMismatch,
     /// None of the load balancer's targets is healthy.
     TargetsUnhealthy,
-    /// The name has no headless Service.
+    /// The name has no Service with its pod behind it.
     NameWithoutService,
     /// The name has no pod, or a pod without the name's hostname and subdomain.
     NameWithoutPod,
     /// The pod is not Ready: DNS does not name it, and it does not answer.
     PodNotReady,
+    /// The pod asks another resolver than the CoreDNS of its cluster.
+    PodAsksAnotherResolver,
     /// The packet arrives, and nothing listens.
     NothingListens,
     /// Something answers, and not as it should.
     UnexpectedAnswer,
+}
+
+impl From<Own> for Code {
+    fn from(own: Own) -> Self {
+        Self::Own(own)
+    }
+}
+
+/// An explanation code of Reachability Analyzer.
+impl From<&'static str> for Code {
+    fn from(code: &'static str) -> Self {
+        Self::Analyzer(code)
+    }
 }
 
 impl Code {
@@ -88,6 +109,7 @@ impl Own {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NamespaceNotUnique => "NAMESPACE_NOT_UNIQUE",
+            Self::NamespaceMissing => "NAMESPACE_MISSING",
             Self::VpcCidrOverlap => "VPC_CIDR_OVERLAP",
             Self::ServiceCidrOverlap => "SERVICE_CIDR_OVERLAP",
             Self::PeeringMissing => "PCX_MISSING",
@@ -101,6 +123,8 @@ impl Own {
             Self::CorefileUpstreamsMismatch => "COREFILE_UPSTREAMS_MISMATCH",
             Self::CorefileForceTcpMissing => "COREFILE_FORCE_TCP_MISSING",
             Self::CorefileReloadMissing => "COREFILE_RELOAD_MISSING",
+            Self::CorefileReloadSlow => "COREFILE_RELOAD_SLOW",
+            Self::CorednsPodOutdated => "COREDNS_POD_OUTDATED",
             Self::CorednsPodsMissing => "COREDNS_PODS_MISSING",
             Self::DnsServiceMissing => "DNS_SERVICE_MISSING",
             Self::DnsLoadBalancerMissing => "DNS_LOAD_BALANCER_MISSING",
@@ -110,6 +134,7 @@ impl Own {
             Self::NameWithoutService => "NAME_WITHOUT_SERVICE",
             Self::NameWithoutPod => "NAME_WITHOUT_POD",
             Self::PodNotReady => "POD_NOT_READY",
+            Self::PodAsksAnotherResolver => "POD_ASKS_ANOTHER_RESOLVER",
             Self::NothingListens => "NOTHING_LISTENS",
             Self::UnexpectedAnswer => "UNEXPECTED_ANSWER",
         }

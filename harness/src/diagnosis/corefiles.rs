@@ -1,16 +1,22 @@
 //! What Corefiles do with a name: the client's has to forward it to the peer's load balancer, the peer's to answer it.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
-use acrossk8s_corefile::{Corefile, Forward, ServerBlock, Upstream, ZoneKey, check, forward_of, nested_zones};
+use acrossk8s_corefile::{
+    Corefile, Forward, ServerBlock, Upstream, ZoneKey, check, duration, forward_of, nested_zones,
+};
 use acrossk8s_vpc::Protocol;
 
 use super::COREDNS;
 use super::code::Own;
 use super::model::{Hop, Mend, Resource, Stopped, Walked};
-use super::walk::Walk;
-use crate::observation::LoadBalancer;
+use super::walk::{Seek, Walk};
+use crate::observation::{LoadBalancer, Pod};
 use crate::topology::ClusterIndex;
+
+/// CoreDNS reloads every 30 s; what takes longer than this is nobody's patience.
+const LONG: Duration = Duration::from_secs(120);
 
 /// What a server block does with a name.
 enum Served {
@@ -18,6 +24,8 @@ enum Served {
     Kubernetes,
     /// The `forward` plugin asks somebody else.
     Forward(Forward),
+    /// The `kubernetes` plugin denies it, since it serves these namespaces only.
+    OtherNamespaces(Vec<String>),
     /// Nothing that we know of.
     Not,
 }
@@ -65,12 +73,15 @@ impl Walk<'_, '_> {
     }
 
     /// The forwarding of the peer's zone in the Corefile of the client's cluster.
-    pub(super) fn forward_of_peer(&mut self, name: &str) -> Walked<Forward> {
+    pub(super) fn forward_of_peer(&mut self, server: &Pod, name: &str) -> Walked<Forward> {
         let (cluster, peer) = (self.sight.view.name(self.from), self.sight.view.name(self.to));
         self.begin(format!("the Corefile of {cluster}"));
         let (corefile, refused) = self.corefile(self.from)?;
         if let Some(refused) = refused {
             return Err(refused);
+        }
+        if let Some(corefile) = &corefile {
+            self.is_loaded(self.from, server, corefile)?;
         }
         let block = corefile.as_ref().and_then(|corefile| corefile.block_for(name));
         let served = block.map_or(Served::Not, |block| served(block, name));
@@ -87,7 +98,7 @@ impl Walk<'_, '_> {
                 });
                 Ok(forward)
             }
-            (Served::Not, Some(block)) if !is_root(block) => {
+            (Served::Not | Served::OtherNamespaces(_), Some(block)) if !is_root(block) => {
                 let explanation = format!(
                     "server block {} (line {} of the Corefile of {cluster}) serves {name} and does not forward it",
                     keys(block),
@@ -107,6 +118,49 @@ impl Walk<'_, '_> {
                 Err(self.stop(Own::CorefileZoneMissing, self.config_map(self.from), explanation, mend))
             }
         }
+    }
+
+    /// Whether a CoreDNS pod runs the Corefile that is there, by the fingerprint in its log. Without the plugin `reload`
+    /// it logs none.
+    fn is_loaded(&self, at: ClusterIndex, server: &Pod, corefile: &Corefile) -> Walked {
+        let (view, wanted) = (self.sight.view, corefile.sha512());
+        let running = view.kubernetes(at)?.coredns_running.get(&server.name);
+        if self.seek == Seek::Clear || !reloads(corefile) || running.is_none_or(|running| *running == wanted) {
+            return Ok(());
+        }
+        let (name, pod) = (view.name(at), format!("{}/{}", super::NAMESPACE, server.name));
+        let restart = self.sight.kubectl(at, "-n kube-system rollout restart deployment coredns");
+        let often = corefile.blocks.iter().find_map(|block| block.directive("reload")?.args.first().cloned());
+        let every = often.as_deref().and_then(duration);
+        if let Some((often, _)) = often.zip(every.filter(|every| *every > LONG)) {
+            let explanation = format!(
+                "CoreDNS pod {pod} of {name} runs another Corefile than the one that is there, and `reload {often}` makes it \
+                 look again only after {often}"
+            );
+            let mend =
+                Mend::by([restart]).and("give `reload` its default of 30 s back in the default server block before");
+            return Err(self.stop(Own::CorefileReloadSlow, self.config_map(at), explanation, mend));
+        }
+        let explanation = format!(
+            "CoreDNS pod {pod} of {name} runs another Corefile than the one that is there: it did not reload yet"
+        );
+        let at = self.sight.resource("pod", pod, at);
+        Err(self.stop(Own::CorednsPodOutdated, at, explanation, Mend::by([restart])))
+    }
+
+    /// That CoreDNS of the client's cluster never reads its Corefile again, if so.
+    pub(super) fn never_reloads(&self) -> Walked<Option<Stopped>> {
+        let view = self.sight.view;
+        let text = view.kubernetes(self.from)?.corefile.as_deref().unwrap_or_default();
+        if Corefile::parse(text).is_ok_and(|it| reloads(&it)) {
+            return Ok(None);
+        }
+        let name = view.name(self.from);
+        let restart = self.sight.kubectl(self.from, "-n kube-system rollout restart deployment coredns");
+        let explanation =
+            format!("the Corefile of {name} is right, and without the reload plugin CoreDNS never reads it again");
+        let mend = Mend::by([restart]).and("bring `reload` back into the default server block before");
+        Ok(Some(self.stop(Own::CorefileReloadMissing, self.config_map(self.from), explanation, mend)))
     }
 
     /// An edit of the client's Corefile: the documented server block for the peer's zone, put at a place.
@@ -162,12 +216,15 @@ impl Walk<'_, '_> {
     }
 
     /// What CoreDNS of the cluster that has the name does with it: the `kubernetes` plugin has to answer.
-    pub(super) fn serve(&mut self, at: ClusterIndex, name: &str) -> Walked {
+    pub(super) fn serve(&mut self, at: ClusterIndex, server: Option<&Pod>, name: &str) -> Walked {
         let cluster = self.sight.view.name(at);
         self.begin(format!("the Corefile of {cluster}"));
         let (corefile, refused) = self.corefile(at)?;
         // A refused Corefile leaves the old one in place, which was EKS's and knows the cluster's own names.
         let Some(corefile) = corefile.filter(|_| refused.is_none()) else { return Ok(()) };
+        if let Some(server) = server {
+            self.is_loaded(at, server, &corefile)?;
+        }
         let block = corefile.block_for(name);
         let place = block.map_or_else(
             || "no server block".to_owned(),
@@ -189,6 +246,16 @@ impl Walk<'_, '_> {
                 let mend = self.sight.edit_corefile(at, format!("take the block at line {} out", block.line));
                 Err(self.stop(Own::CorefileOwnZoneForwarded, self.config_map(at), explanation, mend))
             }
+            Some((block, Served::OtherNamespaces(namespaces))) => {
+                let explanation = format!(
+                    "the kubernetes plugin of {place} of the Corefile of {cluster} serves the namespaces {} only, and not \
+                     that of {name}",
+                    namespaces.join(" ")
+                );
+                let advice = format!("take `namespaces` out of the server block at line {}", block.line);
+                let mend = self.sight.edit_corefile(at, advice);
+                Err(self.stop(Own::CorefileNameNotServed, self.config_map(at), explanation, mend))
+            }
             _ => {
                 let explanation =
                     format!("{place} of the Corefile of {cluster} gets {name}, and no kubernetes plugin answers there");
@@ -207,7 +274,17 @@ fn served(block: &ServerBlock, name: &str) -> Served {
     if let Some(kubernetes) = block.directive("kubernetes") {
         // Without zones of its own it has those of the block.
         if kubernetes.args.is_empty() || kubernetes.args.iter().any(|zone| within(zone)) {
-            return Served::Kubernetes;
+            let namespaces: Vec<String> = kubernetes
+                .block
+                .iter()
+                .filter(|option| option.name == "namespaces")
+                .flat_map(|option| option.args.iter().cloned())
+                .collect();
+            let namespace = name.split('.').nth(2).unwrap_or_default();
+            return match namespaces.is_empty() || namespaces.iter().any(|it| it == namespace) {
+                true => Served::Kubernetes,
+                false => Served::OtherNamespaces(namespaces),
+            };
         }
     }
     match forward_of(block) {
@@ -216,6 +293,10 @@ fn served(block: &ServerBlock, name: &str) -> Served {
         }
         _ => Served::Not,
     }
+}
+
+fn reloads(corefile: &Corefile) -> bool {
+    corefile.blocks.iter().any(|block| block.directive("reload").is_some())
 }
 
 fn is_root(block: &ServerBlock) -> bool {

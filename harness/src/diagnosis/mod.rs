@@ -10,6 +10,7 @@ mod code;
 mod corefiles;
 mod mend;
 mod model;
+mod named;
 mod names;
 mod probe;
 mod sight;
@@ -21,11 +22,15 @@ mod walk;
 
 pub use code::{Code, Own};
 pub use model::{Cause, Conclusion, Diagnosis, Hop, Leg, Mend, Resource};
+pub use named::{Diagnosed, Named, causes_named};
 pub use probe::{diagnose, diagnose_all};
 pub use told::told;
 
 /// The Service in front of CoreDNS.
 const DNS_SERVICE: &str = "kube-system/across-cluster-dns-tcp";
+
+/// The namespace of CoreDNS.
+const NAMESPACE: &str = "kube-system";
 
 /// The ConfigMap that holds the Corefile, and the Deployment that reads it.
 const COREDNS: &str = "kube-system/coredns";

@@ -13,16 +13,13 @@ use crate::topology::ClusterIndex;
 impl<'a> Walk<'_, 'a> {
     /// Looks a name up as a pod does: at any CoreDNS pod of its cluster, over UDP.
     pub(super) fn look_up(&mut self, pod: &Pod, name: &str) -> Walked {
+        self.asks_coredns(pod)?;
         self.sight.was_read(self.from, "the CoreDNS pods")?;
         let view = self.sight.view;
         let servers = &view.kubernetes(self.from)?.coredns_pods;
         let ready: Vec<&Pod> = servers.iter().filter(|server| server.ready).collect();
         if ready.is_empty() {
-            let (cluster, count) = (view.name(self.from), servers.len());
-            let mend = Mend::by([self.sight.kubectl(self.from, "-n kube-system rollout restart deployment coredns")]);
-            let at = self.sight.resource("deployment", super::COREDNS, self.from);
-            let explanation = format!("none of {count} CoreDNS pods of {cluster} is ready: no name resolves in it");
-            return Err(self.stop(Own::CorednsPodsMissing, at, explanation, mend));
+            return Err(self.no_coredns(self.from));
         }
         self.each(ready, |walk, server| {
             walk.ask(pod, server)?;
@@ -30,20 +27,85 @@ impl<'a> Walk<'_, 'a> {
         })
     }
 
+    /// None of a cluster's CoreDNS pods is ready.
+    fn no_coredns(&self, index: ClusterIndex) -> Stopped {
+        let (view, name) = (self.sight.view, self.sight.view.name(index));
+        let count = view.kubernetes(index).map_or(0, |it| it.coredns_pods.len());
+        // Pods that there are not are not made by starting them again.
+        let mend = match count {
+            0 => "-n kube-system scale deployment coredns --replicas 2",
+            _ => "-n kube-system rollout restart deployment coredns",
+        };
+        let at = self.sight.resource("deployment", super::COREDNS, index);
+        let explanation = format!("none of {count} CoreDNS pods of {name} is ready: no name resolves in it");
+        self.stop(Own::CorednsPodsMissing, at, explanation, Mend::by([self.sight.kubectl(index, mend)]))
+    }
+
+    /// A pod with another resolver than its cluster's CoreDNS. It is seen of sample-nginx only.
+    ///
+    /// Source: Kubernetes, "DNS for Services and Pods": `ClusterFirst` makes the Service kube-dns the only name server,
+    /// NodeLocal DNSCache a link-local address.
+    fn asks_coredns(&self, pod: &Pod) -> Walked {
+        let kubernetes = self.sight.view.kubernetes(self.from)?;
+        let is_nginx = kubernetes.nginx.as_ref().is_some_and(|nginx| nginx.name == pod.name);
+        let Some((text, kube_dns)) = kubernetes.resolv_conf.as_deref().filter(|_| is_nginx).zip(kubernetes.kube_dns)
+        else {
+            return Ok(());
+        };
+        let servers: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("nameserver")).map(str::trim).collect();
+        let is_coredns =
+            |server: &&str| server.parse::<Ipv4Addr>().is_ok_and(|server| server == kube_dns || server.is_link_local());
+        if servers.iter().any(is_coredns) {
+            return Ok(());
+        }
+        let (name, namespace) = (self.sight.view.name(self.from), &self.sight.view.wanted(self.from).namespace);
+        let at = self.sight.resource("pod", format!("{namespace}/{}", pod.name), self.from);
+        let explanation = format!(
+            "pod {namespace}/{} of {name} asks {}, and CoreDNS is {kube_dns}: its dnsPolicy is not ClusterFirst",
+            pod.name,
+            servers.join(" ")
+        );
+        Err(self.stop(Own::PodAsksAnotherResolver, at, explanation, self.nginx_anew(self.from)))
+    }
+
+    /// The nginx pod deleted, and applied as the document has it: most of a pod cannot be changed.
+    fn nginx_anew(&self, index: ClusterIndex) -> Mend {
+        let namespace = &self.sight.view.wanted(index).namespace;
+        let mut mend = self.sight.apply_nginx(index);
+        mend.commands.insert(0, self.sight.kubectl(index, &format!("-n {namespace} delete pod sample-nginx")));
+        mend
+    }
+
+    /// Whether a cluster has the namespace that its names are below.
+    pub(super) fn namespace_exists(&self, index: ClusterIndex) -> Walked {
+        let namespace = &self.sight.view.wanted(index).namespace;
+        let there = &self.sight.view.kubernetes(index)?.namespaces;
+        // There is always one; where there is none, none was read.
+        if there.is_empty() || there.contains(namespace) {
+            return Ok(());
+        }
+        let explanation = format!("{} has no namespace {namespace}, and so nothing in it", self.sight.view.name(index));
+        let create = self.sight.kubectl(index, &format!("create namespace {namespace}"));
+        let mut mend = self.sight.apply_nginx(index);
+        mend.commands.insert(0, create);
+        Err(self.stop(Own::NamespaceMissing, self.sight.resource("namespace", namespace, index), explanation, mend))
+    }
+
     /// What a CoreDNS pod of the client's cluster does with a query.
     pub(super) fn resolve(&mut self, server: &Pod, name: &str, asked: Protocol) -> Walked {
         if self.from == self.to {
-            self.serve(self.to, name)?;
+            self.serve(self.to, Some(server), name)?;
             return self.record(name);
         }
-        let forward = self.forward_of_peer(name)?;
+        let forward = self.forward_of_peer(server, name)?;
         let balancer = self.load_balancer()?;
         let protocol = if forward.force_tcp { Protocol::Tcp } else { asked };
         self.each(&forward.to, |walk, upstream| {
             let upstream = walk.upstream(upstream, balancer)?;
             walk.over_tcp(protocol, upstream, balancer)?;
             walk.forward(server, upstream, protocol, |walk| {
-                walk.serve(walk.to, name)?;
+                walk.serve(walk.to, None, name)?;
                 walk.record(name)
             })
         })
@@ -63,20 +125,30 @@ impl<'a> Walk<'_, 'a> {
             Mend::by([self.sight.kubectl(to, "-n kube-system describe service across-cluster-dns-tcp")])
                 .and("mend what its events name; then apply dns-lb.yaml again")
         };
-        let none = |why: String| {
+        let none = |why: String, mend: Mend| {
             let warnings: String = service.warnings.iter().map(|it| format!("; {it}")).collect();
             let explanation = format!("Service {} of {name} {why}{warnings}", super::DNS_SERVICE);
-            self.stop(Own::DnsLoadBalancerMissing, at(), explanation, describe())
+            self.stop(Own::DnsLoadBalancerMissing, at(), explanation, mend)
+        };
+        // Only a new Service gets a new load balancer.
+        let anew = || {
+            let mut mend = self.sight.apply_dns_service(to);
+            let delete = self.sight.kubectl(to, "-n kube-system delete service across-cluster-dns-tcp");
+            mend.commands.insert(0, delete);
+            mend.and("then forward the zone to the addresses of the new load balancer in the Corefiles of the others")
         };
         let Some(hostname) = service.hostname.as_deref().filter(|hostname| !hostname.is_empty()) else {
-            return Err(none("has no host name: no load balancer was made for it".to_owned()));
+            return Err(none("has no host name: no load balancer was made for it".to_owned(), describe()));
         };
         self.sight.region_was_read(to, "load balancers")?;
         let Ok(balancer) = view.load_balancer(to) else {
-            return Err(none(format!("has the host name {hostname}, and no load balancer of its VPC has that")));
+            return Err(none(
+                format!("has the host name {hostname}, and no load balancer of its VPC has that"),
+                anew(),
+            ));
         };
         if balancer.kind != "network" {
-            return Err(none(format!("got a load balancer of type {} ({})", balancer.kind, balancer.arn)));
+            return Err(none(format!("got a load balancer of type {} ({})", balancer.kind, balancer.arn), anew()));
         }
         if balancer.addresses.is_empty() {
             return Err(Stopped::unknown(format!(
@@ -97,6 +169,9 @@ impl<'a> Walk<'_, 'a> {
         let coredns = |address: &Ipv4Addr| kubernetes.coredns_pods.iter().any(|pod| pod.address == Some(*address));
         self.sight.was_read(to, "the CoreDNS pods")?;
         if !service.ready_endpoints.iter().any(coredns) {
+            if !kubernetes.coredns_pods.iter().any(|pod| pod.ready) {
+                return Err(self.no_coredns(to));
+            }
             let explanation = format!(
                 "no ready CoreDNS pod of {name} stands behind Service {}, which selects {selector}: its node port refuses",
                 super::DNS_SERVICE
@@ -109,12 +184,18 @@ impl<'a> Walk<'_, 'a> {
             };
             return Err(self.stop(Own::DnsServiceWithoutEndpoints, at(), explanation, mend));
         }
+        let Some((_, _, _, target)) = service.ports.iter().find(|(_, it, over, _)| *it == port && over == "TCP") else {
+            let ports: Vec<String> =
+                service.ports.iter().map(|(_, port, over, _)| format!("{port} over {over}")).collect();
+            let explanation = format!(
+                "Service {} of {name} has {} instead of port {port} over TCP: no node port stands for it",
+                super::DNS_SERVICE,
+                ports.join(", ")
+            );
+            return Err(self.stop(Own::DnsServicePortMismatch, at(), explanation, self.sight.apply_dns_service(to)));
+        };
         // Port names are those of the CoreDNS container, which listens on 53.
-        let wrong = service
-            .ports
-            .iter()
-            .find(|(_, it, _, target)| *it == port && target.parse::<u16>().is_ok_and(|target| target != 53));
-        if let Some((_, _, _, target)) = wrong {
+        if target.parse::<u16>().is_ok_and(|target| target != 53) {
             let explanation = format!(
                 "Service {} of {name} hands port {port} to port {target}, and CoreDNS listens on 53",
                 super::DNS_SERVICE
@@ -124,19 +205,22 @@ impl<'a> Walk<'_, 'a> {
         Ok(service.ready_endpoints.iter().copied().filter(|it| coredns(it)).collect())
     }
 
-    /// Whether the name has an address: a headless Service, and a Ready pod with its hostname and subdomain.
+    /// Whether the name has an address: a Service, and a Ready pod with its hostname and subdomain. That the Service is
+    /// headless is documented and makes no difference to the name of a pod.
+    ///
+    /// Source: CoreDNS, plugin kubernetes: a name with an endpoint's label is answered from the EndpointSlices.
     fn record(&mut self, name: &str) -> Walked {
         let (view, to) = (self.sight.view, self.to);
         let (kubernetes, cluster) = (view.kubernetes(to)?, view.name(to));
         let namespace = &view.wanted(to).namespace;
         let nginx = || self.sight.apply_nginx(to);
         let at = |kind, object: &str| self.sight.resource(kind, format!("{namespace}/{object}"), to);
+        self.namespace_exists(to)?;
         let wrong = match &kubernetes.nginx_service {
             None => {
                 self.sight.was_read(to, "the nginx Service")?;
                 Some("does not exist".to_owned())
             }
-            Some(service) if !service.headless => Some("is not headless".to_owned()),
             Some(service) if service.selector.iter().ne([(&"app".to_owned(), &"sample-nginx".to_owned())]) => {
                 Some(format!("selects {:?} instead of app=sample-nginx", service.selector))
             }
@@ -155,9 +239,7 @@ impl<'a> Walk<'_, 'a> {
                 pod.hostname.as_deref().unwrap_or("none"),
                 pod.subdomain.as_deref().unwrap_or("none")
             );
-            let delete = self.sight.kubectl(to, &format!("-n {namespace} delete pod sample-nginx"));
-            let mut mend = nginx();
-            mend.commands.insert(0, delete);
+            let mend = self.nginx_anew(to);
             return Err(self.stop(Own::NameWithoutPod, at("pod", "sample-nginx"), explanation, mend));
         }
         let address = self.ready(to, pod)?;
@@ -174,6 +256,7 @@ impl<'a> Walk<'_, 'a> {
             return Ok(pod);
         }
         self.sight.was_read(to, "the nginx pod")?;
+        self.namespace_exists(to)?;
         let explanation = format!("{} has no pod {namespace}/sample-nginx", view.name(to));
         let at = self.sight.resource("pod", format!("{namespace}/sample-nginx"), to);
         Err(self.stop(Own::NameWithoutPod, at, explanation, self.sight.apply_nginx(to)))

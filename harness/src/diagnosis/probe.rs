@@ -2,7 +2,6 @@
 
 use std::net::SocketAddrV4;
 
-use acrossk8s_corefile::Corefile;
 use acrossk8s_vpc::Protocol;
 
 use super::code::Own;
@@ -140,6 +139,7 @@ impl<'a> Walk<'_, 'a> {
         let Some(pod) = pod else {
             self.sight.was_read(from, "the nginx pod")?;
             self.sight.was_read(from, "the probers")?;
+            self.namespace_exists(from)?;
             let namespace = &view.wanted(from).namespace;
             let at = self.sight.resource("pod", format!("{namespace}/{name}"), from);
             let explanation = format!("{} has no pod {namespace}/{name} to send the request from", view.name(from));
@@ -184,10 +184,14 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
         }
+        if self.from != self.to {
+            let balancer = view.load_balancer(self.to).map(|it| it.addresses.as_slice()).unwrap_or_default();
+            let target = view.nginx_address(self.to).ok();
+            for address in balancer.iter().copied().chain(target) {
+                self.not_a_service(address)?;
+            }
+        }
         let by_name = matches!(probe.request, ProbeRequest::Dns { .. } | ProbeRequest::Http { .. });
-        let text = view.kubernetes(self.from)?.corefile.as_deref().unwrap_or_default();
-        let reloads =
-            Corefile::parse(text).is_ok_and(|it| it.blocks.iter().any(|block| block.directive("reload").is_some()));
         match &probe.result {
             ProbeResult::Refused => {
                 let pod = self.target_pod()?;
@@ -209,16 +213,7 @@ impl<'a> Walk<'_, 'a> {
                 Err(self.stop(Own::UnexpectedAnswer, at, explanation, self.sight.apply_nginx(self.to)))
             }
             ProbeResult::Error { message } => Err(Stopped::unknown(format!("the probe itself failed: {message}"))),
-            _ if by_name && !reloads => {
-                let name = view.name(self.from);
-                let restart = self.sight.kubectl(self.from, "-n kube-system rollout restart deployment coredns");
-                let explanation = format!(
-                    "the Corefile of {name} is right, and without the reload plugin CoreDNS never reads it again"
-                );
-                let mend = Mend::by([restart]).and("bring `reload` back into the default server block before");
-                let at = self.sight.resource("configmap", super::COREDNS, self.from);
-                Err(self.stop(Own::CorefileReloadMissing, at, explanation, mend))
-            }
+            _ if by_name && let Some(cause) = self.never_reloads()? => Err(cause),
             _ if by_name && self.from != self.to && self.no_target_is_healthy() => {
                 let balancer = view.load_balancer(self.to)?;
                 let at = self.sight.resource("load-balancer", &balancer.arn, self.to);

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use acrossk8s_vpc::{Direction, Stop};
+use acrossk8s_vpc::{Direction, Selector, Stop};
 use ipnet::Ipv4Net;
 
 use super::code::Code;
@@ -214,13 +214,15 @@ impl Sight<'_> {
                     ids.join(" ")
                 )])
             }
-            Stop::NoTargetsInZone { .. } => {
-                let annotation = "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled=true";
-                Mend::by([self.kubectl(
-                    at,
-                    &format!("-n kube-system annotate --overwrite service across-cluster-dns-tcp {annotation}"),
-                )])
-            }
+            // Its Service says so already; the controller looks at it again only when it changes.
+            Stop::NoTargetsInZone { .. } => Mend::by([format!(
+                "aws elbv2 modify-load-balancer-attributes --region {region} --load-balancer-arn {arn} --attributes \
+                 Key=load_balancing.cross_zone.enabled,Value=true"
+            )]),
+            Stop::NoListener { packet: Selector::Tcp { port }, .. } => Mend::by([format!(
+                "aws elbv2 modify-listener --region {region} --listener-arn $(aws elbv2 describe-listeners --region {region} \
+                 --load-balancer-arn {arn} --query 'Listeners[0].ListenerArn' --output text) --port {port} --protocol TCP"
+            )]),
             Stop::Hairpin { .. } => {
                 Mend::only("a node cannot reach itself through its own load balancer: ask from another")
             }

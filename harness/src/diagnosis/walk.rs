@@ -107,7 +107,6 @@ impl<'a> Walk<'_, 'a> {
     pub(super) fn connect(&mut self, pod: &Pod, to: SocketAddrV4) -> Walked {
         let (from, peer) = (self.sight.view.name(self.from), self.sight.view.name(self.to));
         self.begin(format!("pod {} of {from} to {to} of {peer} over TCP", pod.name));
-        self.not_a_service(*to.ip())?;
         let source = self.sight.source(self.from, pod, *to.ip())?;
         let vpc = self.sight.view.vpc(self.from)?.id.as_str();
         self.exchange(&Flow::new(vpc, Protocol::Tcp, source, *to.ip(), to.port()), self.from, self.to)?;
@@ -143,7 +142,6 @@ impl<'a> Walk<'_, 'a> {
             "CoreDNS pod {} of {from} to {upstream} of the load balancer of {peer} over {over}",
             server.name
         ));
-        self.not_a_service(*upstream.ip())?;
         let source = self.sight.source(self.from, server, *upstream.ip())?;
         let vpc = self.sight.view.vpc(self.from)?.id.as_str();
         let flow = Flow::new(vpc, protocol, source, *upstream.ip(), upstream.port());
@@ -183,8 +181,9 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// kube-proxy takes what is for the service CIDR block of its own cluster, whatever else has the address.
-    fn not_a_service(&self, to: Ipv4Addr) -> Walked {
+    /// kube-proxy takes what is for a Service of its own cluster, whatever else has the address. Which addresses Services
+    /// have is not observed: that they have this one is said when nothing else explains a failure.
+    pub(super) fn not_a_service(&self, to: Ipv4Addr) -> Walked {
         let view = self.sight.view;
         let seen = view.eks(self.from).ok().and_then(|eks| eks.service_cidr);
         let block = seen.unwrap_or(view.wanted(self.from).service_cidr);
@@ -192,17 +191,14 @@ impl<'a> Walk<'_, 'a> {
             return Ok(());
         }
         let name = view.name(self.from);
-        let explanation =
-            format!("{to} is within {block}, the service CIDR block of {name}, where kube-proxy takes it");
+        let explanation = format!(
+            "{to} is within {block}, the service CIDR block of {name}: kube-proxy takes what is for the address of a Service"
+        );
         let advice = format!(
             "no command changes a service CIDR block: set kubernetesNetworkConfig.serviceIPv4CIDR of {name} to a block \
              outside every VPC and create the cluster again"
         );
-        Err(self.stop(
-            Own::ServiceCidrOverlap,
-            self.sight.resource("eks-cluster", name, self.from),
-            explanation,
-            Mend::only(advice),
-        ))
+        let at = self.sight.resource("eks-cluster", name, self.from);
+        Err(self.stop(Own::ServiceCidrOverlap, at, explanation, Mend::only(advice)))
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acrossk8s_mocks::lab::{Inventory, Lab, LabConfig, LabError};
+use acrossk8s_mocks::lab::{Inventory, Lab, LabConfig, LabError, LabHost};
 use acrossk8s_mocks::network::NetworkKind;
+use acrossk8s_mocks::workloads::images;
 use async_trait::async_trait;
 use kube::config::Kubeconfig;
 
-use super::{Environment, EnvironmentError, Handle, LabProcess, Patience};
+use super::{Environment, EnvironmentError, Handle, LabProcess, Patience, RealPrograms};
 use crate::engine::Poll;
 
 /// How to start an embedded lab.
@@ -17,8 +18,13 @@ use crate::engine::Poll;
 pub struct EmbeddedOptions {
     /// Port of the AWS endpoint; 0 picks a free one.
     pub aws_port: u16,
-    /// What carries the packets.
+    /// What carries the packets. The kernel can only where this process may make network namespaces; see
+    /// [`network::choose`](super::network::choose).
     pub network: NetworkKind,
+    /// Why it is this network, where nobody asked for it by name.
+    pub network_because: Option<String>,
+    /// Real programs in the place of those in process; they need the kernel's network.
+    pub programs: RealPrograms,
     /// How long load balancers take in the lab's time, where that is not no time at all.
     pub load_balancer_provision: Option<Duration>,
     /// How long managed node groups take in the lab's time, where that is not no time at all.
@@ -32,6 +38,7 @@ impl EmbeddedOptions {
         let mut config = LabConfig::default();
         config.aws_listen.set_port(self.aws_port);
         config.network = self.network;
+        config.images = images(&self.programs.binaries());
         if let Some(time) = self.load_balancer_provision {
             config.latencies.load_balancer_provision = time;
         }
@@ -46,8 +53,8 @@ pub(super) fn not_started(error: LabError) -> EnvironmentError {
     let hint = match &error {
         LabError::Listen { .. } => "\n  to mend it: name another port with --aws-port, or none to get a free one",
         LabError::Network { .. } => {
-            "\n  to mend it: run as root, or use the in-process network with --network model; the kernel needs network \
-             namespaces, veth and nf_tables"
+            "\n  to mend it: `acrossk8s doctor` tells what the kernel's network needs; the in-process one, --network model, \
+             needs nothing"
         }
         _ => "",
     };
@@ -60,6 +67,7 @@ pub struct Embedded {
     http: reqwest::Client,
     lab: Option<Arc<Lab>>,
     longest_wait: Duration,
+    network_because: Option<String>,
 }
 
 impl Embedded {
@@ -69,9 +77,10 @@ impl Embedded {
     /// When a port cannot be listened on.
     pub async fn start(options: &EmbeddedOptions) -> Result<Self, EnvironmentError> {
         let lab = Lab::start(options.config()).await.map_err(not_started)?;
-        let handle = Handle::of(&lab, false);
+        let handle = Handle::of(&lab, false, options.programs.versions());
         let longest_wait = options.longest_wait.unwrap_or(Duration::MAX);
-        Ok(Self { lab: Some(lab), longest_wait, ..Self::connect(handle) })
+        let network_because = options.network_because.clone();
+        Ok(Self { lab: Some(lab), longest_wait, network_because, ..Self::connect(handle) })
     }
 
     /// Starts a lab in a process of its own that outlives this one.
@@ -79,12 +88,13 @@ impl Embedded {
     /// # Errors
     /// When the process cannot be started or does not come up.
     pub async fn start_kept(options: &EmbeddedOptions, log: &std::path::Path) -> Result<Self, EnvironmentError> {
-        Ok(Self::connect(LabProcess::spawn(options, log).await?))
+        let network_because = options.network_because.clone();
+        Ok(Self { network_because, ..Self::connect(LabProcess::spawn(options, log).await?) })
     }
 
     /// Finds a lab again by its handle.
     pub fn connect(handle: Handle) -> Self {
-        Self { handle, http: reqwest::Client::new(), lab: None, longest_wait: Duration::MAX }
+        Self { handle, http: reqwest::Client::new(), lab: None, longest_wait: Duration::MAX, network_because: None }
     }
 
     /// Everything that exists in the lab's account, by kind: what an outsider sees, whatever the run says of itself.
@@ -96,6 +106,20 @@ impl Embedded {
         let json = self.send(what, self.http.get(self.control("inventory"))).await?;
         let inventory: Inventory = serde_json::from_str(&json).map_err(|error| EnvironmentError::new(what, error))?;
         Ok(inventory.by_type())
+    }
+
+    /// Who is on the lab's network, and where the kernel keeps each.
+    ///
+    /// # Errors
+    /// When the lab does not answer.
+    pub async fn hosts(&self) -> Result<Vec<LabHost>, EnvironmentError> {
+        let what = "the hosts of the lab cannot be read";
+        let json = self.send(what, self.http.get(self.control("hosts"))).await?;
+        serde_json::from_str(&json).map_err(|error| EnvironmentError::new(what, error))
+    }
+
+    fn runs(&self, program: &str) -> bool {
+        self.programs().iter().any(|(name, _)| name == program)
     }
 
     fn control(&self, path: &str) -> String {
@@ -129,21 +153,33 @@ impl Environment for Embedded {
         network
     }
 
+    fn network_because(&self) -> Option<&str> {
+        self.network_because.as_deref()
+    }
+
+    fn programs(&self) -> Vec<(String, String)> {
+        let Handle::Embedded { programs, .. } = &self.handle;
+        programs.clone()
+    }
+
     fn access(&self) -> acrossk8s_aws::Access {
         let Handle::Embedded { aws_url, .. } = &self.handle;
         acrossk8s_aws::Access::emulated(aws_url.clone())
     }
 
-    /// Real time: the lab's clock runs a thousand times as fast as AWS's, so a few seconds are hours there.
+    /// Real time: the lab's clock runs a thousand times as fast as AWS's, so a few seconds are hours there. Real programs
+    /// do not follow that clock: CoreDNS looks at its Corefile every 30 seconds, 15 more or less, and remembers for 30
+    /// seconds that a name does not exist.
     fn patience(&self) -> Patience {
         let seconds = |seconds| Duration::from_secs(seconds).min(self.longest_wait);
+        let coredns = |emulated, real| seconds(if self.runs("coredns") { real } else { emulated });
         Patience {
             poll: Poll { initial: Duration::from_millis(2), max: Duration::from_millis(50), jitter: 0.2 },
             peering: seconds(5),
             load_balancer: seconds(10),
             target_health: seconds(10),
-            coredns_reload: seconds(2),
-            name: seconds(2),
+            coredns_reload: coredns(2, 90),
+            name: coredns(2, 60),
             pod: seconds(10),
             deletion: seconds(10),
         }

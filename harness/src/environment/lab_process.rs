@@ -25,6 +25,7 @@ impl LabProcess {
         let mut child = tokio::process::Command::new(program)
             .args([SUBCOMMAND, "--handle", "--aws-port", &options.aws_port.to_string()])
             .args(["--network", &options.network.to_string()])
+            .args(options.programs.arguments())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -52,7 +53,7 @@ impl LabProcess {
         stop: impl Future<Output = ()>,
     ) -> Result<(), EnvironmentError> {
         let lab = Lab::start(options.config()).await.map_err(not_started)?;
-        ready(&Handle::of(&lab, true));
+        ready(&Handle::of(&lab, true, options.programs.versions()));
         tokio::select! {
             () = lab.ended() => {}
             () = stop => {}

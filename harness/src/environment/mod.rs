@@ -3,6 +3,8 @@
 
 mod embedded;
 mod lab_process;
+pub mod network;
+mod programs;
 
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use lab_process::LabProcess;
+pub use programs::{ProgramError, RealPrograms, Wanted};
 
 use crate::engine::Poll;
 
@@ -23,6 +26,14 @@ pub trait Environment: Send + Sync + 'static {
 
     /// What carries the packets, for the report: `model` or `kernel`.
     fn network(&self) -> &str;
+
+    /// Why it is this network, where nobody asked for it by name.
+    fn network_because(&self) -> Option<&str> {
+        None
+    }
+
+    /// Real programs that run in pods in the place of emulated ones, with their versions.
+    fn programs(&self) -> Vec<(String, String)>;
 
     /// How AWS is called.
     fn access(&self) -> acrossk8s_aws::Access;
@@ -95,18 +106,22 @@ pub enum Handle {
         kept: bool,
         /// Network that carries its packets.
         network: String,
+        /// Real programs that run in its pods, with their versions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        programs: Vec<(String, String)>,
     },
 }
 
 impl Handle {
     /// That of a lab in this process.
-    pub fn of(lab: &acrossk8s_mocks::lab::Lab, kept: bool) -> Self {
+    pub fn of(lab: &acrossk8s_mocks::lab::Lab, kept: bool, programs: Vec<(String, String)>) -> Self {
         Handle::Embedded {
             aws_url: lab.aws_url(),
             control_url: lab.control_url(),
             pid: std::process::id(),
             kept,
             network: lab.network_kind().to_owned(),
+            programs,
         }
     }
 }

@@ -69,6 +69,12 @@ pub enum Kind {
         environment: String,
         /// Network that carries the packets.
         network: String,
+        /// Why it is this one, where nobody asked for it by name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network_because: Option<String>,
+        /// Real programs that run in pods in the place of emulated ones, with their versions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        programs: Vec<(String, String)>,
         /// Clusters: name and region.
         clusters: Vec<(String, String)>,
         /// The deviation that is made on purpose, if any.

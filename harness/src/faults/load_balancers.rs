@@ -9,6 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{Fault, ONE, TWO};
+use crate::diagnosis::{Diagnosed, Own};
 use crate::engine::{Condition, Done, Failure, TaskContext};
 use crate::procedure::load_balancers::{NAMESPACE, SERVICE, hostname_of, name_in};
 use crate::procedure::{STEPS, Scope, World, aws_failure, filter, kube_failure, manifest};
@@ -20,34 +21,37 @@ const LISTENS: &str = "service.beta.kubernetes.io/aws-load-balancer-";
 
 pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
     // Without the addresses of cluster 1 no other Corefile is edited, for a third cluster neither.
-    let others: &[_] = if topology.clusters.len() > 2 { &["corefile-zone"] } else { &[] };
+    let (others, unedited): (&[_], _) = match topology.clusters.len() {
+        3.. => (&["corefile-zone"], Diagnosed::each(Own::CorefileZoneMissing, "configmap", topology.others(ONE))),
+        _ => (&[], Diagnosed::NoProbeFails),
+    };
     let mut faults = vec![
-        deployed("internet-facing-load-balancer", "the load balancer of cluster 1 faces the internet", "internal"),
-        deployed("load-balancer-of-one-zone", "the load balancer of cluster 1 is not cross-zone", "cross-zone-load-balancing-enabled"),
-        deployed("classic-load-balancer", "the Service of cluster 1 does not ask for a Network Load Balancer", "type")
+        deployed("internet-facing-load-balancer", "the load balancer of cluster 1 faces the internet", Diagnosed::NoProbeFails, "internal"),
+        deployed("load-balancer-of-one-zone", "the load balancer of cluster 1 is not cross-zone", Diagnosed::NoProbeFails, "cross-zone-load-balancing-enabled"),
+        deployed("classic-load-balancer", "the Service of cluster 1 does not ask for a Network Load Balancer", Diagnosed::at(Own::DnsLoadBalancerMissing, "service", ONE).and(unedited.clone()), "type")
             .caught_by(others)
             .stops(&["await-load-balancer/1"]),
-        drifted("service-selects-nothing", "the Service of cluster 1 selects pods that there are not", |context| async move {
+        drifted("service-selects-nothing", "the Service of cluster 1 selects pods that there are not", Diagnosed::at(Own::DnsServiceWithoutEndpoints, "service", ONE), |context| async move {
             merge(&context, json!({ "spec": { "selector": { "k8s-app": "coredns" } } })).await
         })
         .caught_by(&["dns-service"]),
-        drifted("service-over-udp", "the Service of cluster 1 has its port for UDP", |context| async move {
+        drifted("service-over-udp", "the Service of cluster 1 has its port for UDP", Diagnosed::at(Own::DnsServicePortMismatch, "service", ONE), |context| async move {
             let port = json!({ "name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53 });
             merge(&context, json!({ "spec": { "ports": [port] } })).await
         })
         .caught_by(&["dns-service"]),
-        drifted("service-with-another-port", "the Service of cluster 1 listens on port 5353", |context| async move {
+        drifted("service-with-another-port", "the Service of cluster 1 listens on port 5353", Diagnosed::at(Own::DnsServicePortMismatch, "service", ONE), |context| async move {
             let port = json!({ "name": "dns", "port": 5353, "protocol": "TCP", "targetPort": 53 });
             merge(&context, json!({ "spec": { "ports": [port] } })).await
         })
         .caught_by(&["dns-service"]),
-        drifted("service-made-anew", "the Service of cluster 1 is made anew: the Corefiles get stale addresses", make_anew)
+        drifted("service-made-anew", "the Service of cluster 1 is made anew: the Corefiles get stale addresses", Diagnosed::each(Own::CorefileUpstreamsMismatch, "configmap", topology.others(ONE)), make_anew)
             .caught_by(&["corefile-upstreams"]),
-        drifted("service-with-a-wrong-range", "the Service of cluster 1 gets a source range that is none", |context| async move {
+        drifted("service-with-a-wrong-range", "the Service of cluster 1 gets a source range that is none", Diagnosed::NoProbeFails, |context| async move {
             merge(&context, json!({ "spec": { "loadBalancerSourceRanges": ["anywhere"] } })).await
         })
         .caught_by(&["dns-service-warnings"]),
-        drifted("host-name-of-another-controller", "another controller takes the Service of cluster 1 over", |context| async move {
+        drifted("host-name-of-another-controller", "another controller takes the Service of cluster 1 over", Diagnosed::NoProbeFails, |context| async move {
             let region = &context.world().cluster(ONE).region;
             let hostname = format!("k8s-kubesyst-acrosscl-0123456789-0123456789abcdef.elb.{region}.amazonaws.com");
             let status = json!({ "status": { "loadBalancer": { "ingress": [{ "hostname": hostname }] } } });
@@ -55,19 +59,19 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
             patched.map(drop).map_err(|error| kube_failure("the status cannot be changed", &error))
         })
         .caught_by(&["load-balancer-name", "load-balancer-exists"]),
-        drifted("load-balancer-deleted", "the load balancer of cluster 1 is deleted past its Service", |context| async move {
+        drifted("load-balancer-deleted", "the load balancer of cluster 1 is deleted past its Service", Diagnosed::at(Own::DnsLoadBalancerMissing, "service", ONE), |context| async move {
             let delete = context.world().aws(ONE)?.elbv2.delete_load_balancer().load_balancer_arn(arn(&context).await?);
             delete.send().await.map(drop).map_err(|error| aws_failure("the load balancer cannot be deleted", &error))
         })
         .caught_by(&["load-balancer-exists"]),
-        drifted("cross-zone-turned-off", "cross-zone balancing of cluster 1 is turned off past its Service", |context| async move {
+        drifted("cross-zone-turned-off", "cross-zone balancing of cluster 1 is turned off past its Service", Diagnosed::NoProbeFails, |context| async move {
             let off = LoadBalancerAttribute::builder().key("load_balancing.cross_zone.enabled").value("false").build();
             let change = context.world().aws(ONE)?.elbv2.modify_load_balancer_attributes();
             let changed = change.load_balancer_arn(arn(&context).await?).attributes(off).send().await;
             changed.map(drop).map_err(|error| aws_failure("the attribute cannot be changed", &error))
         })
         .caught_by(&["load-balancer-form"]),
-        drifted("listener-on-another-port", "the listener of cluster 1 is moved to port 5353", |context| async move {
+        drifted("listener-on-another-port", "the listener of cluster 1 is moved to port 5353", Diagnosed::at("ELBV2_LISTENERS_MISMATCH", "load-balancer", ONE), |context| async move {
             let elb = &context.world().aws(ONE)?.elbv2;
             let read = elb.describe_listeners().load_balancer_arn(arn(&context).await?).send().await;
             let read = read.map_err(|error| aws_failure("the listeners cannot be read", &error))?;
@@ -76,20 +80,24 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
             changed.map(drop).map_err(|error| aws_failure("the listener cannot be changed", &error))
         })
         .caught_by(&["load-balancer-form"]),
-        drifted("targets-deregistered", "the targets of cluster 1 are deregistered", deregister)
+        drifted("targets-deregistered", "the targets of cluster 1 are deregistered", Diagnosed::at("ELBV2_LISTENER_HAS_NO_TG", "load-balancer", ONE), deregister)
             .caught_by(&["load-balancer-targets"]),
-        drifted("interface-of-another-load-balancer", "an interface of cluster 1 bears the load balancer's description", strange_interface)
+        drifted("interface-of-another-load-balancer", "an interface of cluster 1 bears the load balancer's description", Diagnosed::NoProbeFails, strange_interface)
             .before("delete-nginx/1", |context| async move { remove_strange_interfaces(&context).await })
             .caught_by(&["load-balancer-addresses"]),
-        Fault::new("no-subnet-for-the-load-balancer", "the subnets of cluster 1 are tagged for another cluster")
+        Fault::new("no-subnet-for-the-load-balancer", "the subnets of cluster 1 are tagged for another cluster", Diagnosed::at(Own::DnsLoadBalancerMissing, "service", ONE).and(unedited))
             .before(DEPLOY, |context| async move { tag_subnets(&context).await })
             .needs(DEPLOY, |_| vec!["get-vpc-id/1".to_owned()])
             .caught_by(&["dns-service-hostname", "dns-service-warnings"])
             .caught_by(others)
             .stops(&["await-load-balancer/1"]),
     ];
-    let mut early = Fault::new("load-balancer-not-awaited", "the load balancers take hours, and nobody waits for them")
-        .caught_by(&["load-balancer-active"]);
+    let mut early = Fault::new(
+        "load-balancer-not-awaited",
+        "the load balancers take hours, and nobody waits for them",
+        Diagnosed::each("BAD_STATE", "load-balancer", topology.indices()),
+    )
+    .caught_by(&["load-balancer-active"]);
     early.lab.load_balancer_provision = Some(std::time::Duration::from_secs(36_000));
     for index in topology.indices() {
         early = early.instead(&crate::procedure::task_id("await-load-balancer", Scope::Cluster(index)), not_awaited);
@@ -99,8 +107,8 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
 }
 
 /// The Service without one of its annotations.
-fn deployed(id: &str, title: &str, annotation: &'static str) -> Fault {
-    Fault::new(id, title)
+fn deployed(id: &str, title: &str, diagnosed: Diagnosed, annotation: &'static str) -> Fault {
+    Fault::new(id, title, diagnosed)
         .instead(DEPLOY, move |context, _| async move {
             let wrong: Vec<_> =
                 manifest::DNS_LB.lines().filter(|it| !it.contains(&format!("{LISTENS}{annotation}:"))).collect();
@@ -111,11 +119,16 @@ fn deployed(id: &str, title: &str, annotation: &'static str) -> Fault {
 }
 
 /// What happens to the load balancer once its addresses were noted.
-fn drifted<F>(id: &str, title: &str, mishap: impl Fn(TaskContext<World>) -> F + Send + Sync + 'static) -> Fault
+fn drifted<F>(
+    id: &str,
+    title: &str,
+    diagnosed: Diagnosed,
+    mishap: impl Fn(TaskContext<World>) -> F + Send + Sync + 'static,
+) -> Fault
 where
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    Fault::new(id, title).after(KNOWN, mishap)
+    Fault::new(id, title, diagnosed).after(KNOWN, mishap)
 }
 
 async fn api(context: &TaskContext<World>) -> Result<Api<Service>, Failure> {

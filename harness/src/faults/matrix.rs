@@ -6,6 +6,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
 use super::{Fault, Judgement};
+use crate::diagnosis::Named;
 use crate::invariants::invariants;
 
 /// Widest name of a fault; a longer one has a line to itself.
@@ -25,6 +26,8 @@ pub struct Row {
     pub caught_by: Vec<&'static str>,
     /// Tasks that have to fail.
     pub stops: Vec<String>,
+    /// What its failed probes are to be diagnosed with.
+    pub diagnosis: Vec<Named>,
     /// Why nothing need catch it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub luck: Option<&'static str>,
@@ -46,6 +49,7 @@ impl Row {
             title: fault.title.clone(),
             caught_by: fault.caught_by.iter().copied().collect(),
             stops: fault.stops.iter().cloned().collect(),
+            diagnosis: fault.diagnosed.causes().into_iter().collect(),
             luck: fault.luck,
             exact: judgement.is_exact(),
             judgement,
@@ -76,6 +80,15 @@ impl Row {
                 false => drop(write!(shown, "\n    {} {task}: {why}", "stops".dimmed())),
             }
         }
+        if !(it.misdiagnosed.is_empty() && it.undiagnosed.is_empty() && it.not_known.is_empty()) {
+            let list = |named: &mut dyn Iterator<Item = String>| named.collect::<Vec<_>>().join(", ");
+            let unknown = it.not_known.iter().map(|why| format!("not known ({why})"));
+            let found = list(&mut it.diagnosed.iter().map(Named::to_string).chain(unknown));
+            let found = if found.is_empty() { "nothing".to_owned() } else { found };
+            let due = list(&mut self.diagnosis.iter().map(Named::to_string));
+            let due = if due.is_empty() { "nothing".to_owned() } else { due };
+            let _ = write!(shown, "\n    {} diagnosed as {found}, expected {due}", "✗".red().bold());
+        }
         let mut wrong = |what: &str, ids: Vec<&String>| {
             if !ids.is_empty() {
                 let ids = ids.into_iter().cloned().collect::<Vec<_>>().join(", ");
@@ -86,6 +99,8 @@ impl Row {
         wrong("should not have failed", it.surplus.iter().collect());
         wrong("should have stopped", it.not_stopped.iter().collect());
         wrong("left behind", it.left.iter().collect());
+        let not_left: Vec<String> = it.not_left.iter().map(|what| (*what).to_owned()).collect();
+        wrong("should have been left behind", not_left.iter().collect());
         wrong("see", self.directory.iter().collect());
         shown
     }

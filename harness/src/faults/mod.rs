@@ -4,14 +4,11 @@
 //! A fault changes the topology or the tasks of a run and nothing else, and works through the same clients as the
 //! procedure, so that it works on every environment.
 //!
-//! Of the failure modes that facts about TiDB across clusters list (F1 to F32), these are not here yet, since they need
-//! TiDB, its operator or its images: F6 to F22, F25 to F28 and F32. F5, translation of source addresses, is judged
-//! but not made: no setting of the VPC CNI that reaches running pods contradicts what it says. F23, force_tcp towards the
-//! resolver of the VPC, is slow rather than wrong. F24, what holds a cluster's deletion up, is teardown's own subject.
+//! [`REPORTED`] lists what people have reported to go wrong, and the faults that show it.
 
-mod causes;
 mod clusters;
 mod combinations;
+mod coredns;
 mod corefiles;
 mod guards;
 mod judgement;
@@ -20,17 +17,18 @@ mod matrix;
 mod nginx;
 mod omissions;
 mod peerings;
+mod reported;
 mod routes;
 mod security;
 #[cfg(test)]
 mod tests;
 mod zones;
 
-pub use causes::{Named, causes_of, diagnosed};
 pub use combinations::{are_compatible, combine, draw};
 pub use guards::{UNSHOWN, unguarded};
 pub use judgement::{Judgement, judge};
 pub use matrix::{Row, head, legend};
+pub use reported::{REPORTED, Reported, Shown};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +36,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::diagnosis::Diagnosed;
 use crate::engine::{Done, Failure, TaskContext};
 use crate::environment::EmbeddedOptions;
 use crate::procedure::{Body, Scope, Task, World};
@@ -68,8 +67,12 @@ pub struct Fault {
     pub may_fail: BTreeSet<&'static str>,
     /// Why nothing need catch it.
     pub luck: Option<&'static str>,
+    /// What its failed probes are diagnosed with: the true cause, which is what it does wrong.
+    pub diagnosed: Diagnosed,
     /// The faults that it combines; none for a fault of its own.
     pub of: Vec<String>,
+    /// What teardown cannot take away, in words that it tells of it with; everything else has to be gone.
+    pub leaves: BTreeSet<&'static str>,
     /// Tasks that it leaves out or does otherwise.
     touches: BTreeSet<String>,
     topology: Option<ChangeTopology>,
@@ -79,8 +82,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault that changes nothing yet.
-    fn new(id: impl Into<String>, title: impl Into<String>) -> Self {
+    /// A fault that changes nothing yet, with what its failed probes are diagnosed with.
+    fn new(id: impl Into<String>, title: impl Into<String>, diagnosed: Diagnosed) -> Self {
         Self {
             id: id.into(),
             title: title.into(),
@@ -88,7 +91,9 @@ impl Fault {
             stops: BTreeSet::new(),
             may_fail: BTreeSet::new(),
             luck: None,
+            diagnosed,
             of: Vec::new(),
+            leaves: BTreeSet::new(),
             touches: BTreeSet::new(),
             topology: None,
             tasks: Vec::new(),
@@ -105,6 +110,12 @@ impl Fault {
     /// The tasks that have to fail.
     fn stops(mut self, tasks: &[&str]) -> Self {
         self.stops.extend(tasks.iter().map(|task| (*task).to_owned()));
+        self
+    }
+
+    /// What teardown leaves, and tells of.
+    fn leaves(mut self, what: &[&'static str]) -> Self {
+        self.leaves.extend(what);
         self
     }
 
@@ -235,9 +246,10 @@ pub fn catalogue(topology: &Topology) -> Vec<Fault> {
         clusters::faults(topology),
         peerings::faults(topology),
         routes::faults(topology),
-        security::faults(),
+        security::faults(topology),
         load_balancers::faults(topology),
         zones::faults(),
+        coredns::faults(),
         nginx::faults(),
     ]
     .concat()

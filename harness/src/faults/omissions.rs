@@ -28,9 +28,10 @@ fn omission(topology: &Topology, step: &'static Step) -> Option<Fault> {
     let scope = step.each.scopes(topology).into_iter().next()?;
     let names = scope.names(topology).join(" to ");
     let of = if names.is_empty() { String::new() } else { format!(" [{names}]") };
-    let mut fault = Fault::new(id_of(step.id), format!("left out: {}{of}", step.title))
-        .leaves_out(task_id(step.id, scope))
-        .caught_by(step.omission.caught_by);
+    let mut fault =
+        Fault::new(id_of(step.id), format!("left out: {}{of}", step.title), (step.omission.diagnosed)(topology, scope))
+            .leaves_out(task_id(step.id, scope))
+            .caught_by(step.omission.caught_by);
     fault.stops =
         (step.omission.stops)(topology, scope).into_iter().map(|(step, scope)| task_id(step, scope)).collect();
     if topology.clusters.len() > 2 {

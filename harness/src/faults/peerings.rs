@@ -4,6 +4,7 @@
 use acrossk8s_aws::ec2::types::{ResourceType, Tag, TagSpecification};
 
 use super::{Fault, ONE, TWO};
+use crate::diagnosis::{Diagnosed, Own};
 use crate::engine::{Done, Failure, TaskContext};
 use crate::procedure::{Found, RUN_TAG, Resource, World, aws_failure};
 use crate::topology::{ClusterIndex, Pair, Topology};
@@ -14,42 +15,58 @@ const STOPPED: [&str; 2] = ["add-routes/1-to-2", "add-routes/2-to-1"];
 
 pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
     let mut faults = vec![
-        Fault::new("peering-from-the-wrong-side", "cluster 2 requests the peering, and cluster 1 accepts it")
-            .instead(REQUEST, |context, _| async move {
-                let id = request(&context, TWO, ONE, true).await?;
-                learn(&context, id)
-            })
-            .instead(ACCEPT, |context, _| async move {
-                let id = peering(&context)?;
-                let clients = context.world().aws(ONE)?;
-                let accept = clients.ec2.accept_vpc_peering_connection().vpc_peering_connection_id(&id);
-                accept.send().await.map_err(|error| aws_failure("the peering cannot be accepted", &error))?;
-                Ok(Done::changed())
-            })
-            .caught_by(&["peering-roles"]),
-        Fault::new("peering-requested-twice", "cluster 2 requests a peering with cluster 1, too")
-            .after(REQUEST, |context| async move { request(&context, TWO, ONE, true).await.map(drop) })
-            .caught_by(&["peering-exists"]),
-        Fault::new("peering-rejected", "cluster 2 rejects the peering")
-            .instead(ACCEPT, |context, _| async move {
-                let id = peering(&context)?;
-                let clients = context.world().aws(TWO)?;
-                let reject = clients.ec2.reject_vpc_peering_connection().vpc_peering_connection_id(id);
-                reject.send().await.map_err(|error| aws_failure("the peering cannot be rejected", &error))?;
-                Ok(Done::changed())
-            })
-            // Routes to a connection that was rejected are refused.
-            .needs(ACCEPT, |_| STOPPED.map(str::to_owned).into())
-            .caught_by(&["peering-exists"]),
-        Fault::new("peering-deleted", "the peering is deleted after the routes were added: they become black holes")
-            .needs(ACCEPT, |_| STOPPED.map(str::to_owned).into())
-            .after(ACCEPT, |context| async move {
-                let id = peering(&context)?;
-                let clients = context.world().aws(ONE)?;
-                let delete = clients.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(id);
-                delete.send().await.map(drop).map_err(|error| aws_failure("the peering cannot be deleted", &error))
-            })
-            .caught_by(&["peering-exists"]),
+        Fault::new(
+            "peering-from-the-wrong-side",
+            "cluster 2 requests the peering, and cluster 1 accepts it",
+            Diagnosed::NoProbeFails,
+        )
+        .instead(REQUEST, |context, _| async move {
+            let id = request(&context, TWO, ONE, true).await?;
+            learn(&context, id)
+        })
+        .instead(ACCEPT, |context, _| async move {
+            let id = peering(&context)?;
+            let clients = context.world().aws(ONE)?;
+            let accept = clients.ec2.accept_vpc_peering_connection().vpc_peering_connection_id(&id);
+            accept.send().await.map_err(|error| aws_failure("the peering cannot be accepted", &error))?;
+            Ok(Done::changed())
+        })
+        .caught_by(&["peering-roles"]),
+        Fault::new(
+            "peering-requested-twice",
+            "cluster 2 requests a peering with cluster 1, too",
+            Diagnosed::NoProbeFails,
+        )
+        .after(REQUEST, |context| async move { request(&context, TWO, ONE, true).await.map(drop) })
+        .caught_by(&["peering-exists"]),
+        Fault::new(
+            "peering-rejected",
+            "cluster 2 rejects the peering",
+            Diagnosed::between("BAD_STATE_ROUTE", "vpc-peering-connection"),
+        )
+        .instead(ACCEPT, |context, _| async move {
+            let id = peering(&context)?;
+            let clients = context.world().aws(TWO)?;
+            let reject = clients.ec2.reject_vpc_peering_connection().vpc_peering_connection_id(id);
+            reject.send().await.map_err(|error| aws_failure("the peering cannot be rejected", &error))?;
+            Ok(Done::changed())
+        })
+        // Routes to a connection that was rejected are refused.
+        .needs(ACCEPT, |_| STOPPED.map(str::to_owned).into())
+        .caught_by(&["peering-exists"]),
+        Fault::new(
+            "peering-deleted",
+            "the peering is deleted after the routes were added: they become black holes",
+            Diagnosed::between("BAD_STATE_ROUTE", "vpc-peering-connection"),
+        )
+        .needs(ACCEPT, |_| STOPPED.map(str::to_owned).into())
+        .after(ACCEPT, |context| async move {
+            let id = peering(&context)?;
+            let clients = context.world().aws(ONE)?;
+            let delete = clients.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(id);
+            delete.send().await.map(drop).map_err(|error| aws_failure("the peering cannot be deleted", &error))
+        })
+        .caught_by(&["peering-exists"]),
     ];
     // Within one region it need not be named.
     if topology.cluster(ONE).region != topology.cluster(TWO).region {
@@ -57,6 +74,7 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
             Fault::new(
                 "peering-without-peer-region",
                 "the request for the peering does not name the region of cluster 2",
+                Diagnosed::between(Own::PeeringNotActive, "vpc-peering-connection"),
             )
             .instead(REQUEST, |context, _| async move {
                 let id = request(&context, ONE, TWO, false).await?;

@@ -4,6 +4,7 @@ use acrossk8s_aws::ec2::types::RouteTable;
 use ipnet::Ipv4Net;
 
 use super::{Fault, ONE, TWO};
+use crate::diagnosis::Diagnosed;
 use crate::engine::{Done, Failure, TaskContext};
 use crate::procedure::{Scope, World, add_routes_through, aws_failure, effective_tables, filter, task_id};
 use crate::topology::{Pair, Topology};
@@ -12,60 +13,87 @@ const ROUTES: &str = "add-routes/1-to-2";
 
 pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
     let mut faults = vec![
-        Fault::new("missing-route-back", "the route tables of cluster 2 get no route to cluster 1")
-            .leaves_out("add-routes/2-to-1")
-            .caught_by(&["route-to-peer"]),
-        Fault::new("route-in-main-table-only", "only the main route table, which no subnet uses, gets the route")
-            .instead(ROUTES, |context, _| async move {
-                let main = main_table(&context).await?;
-                route(&context, &main, block_of(&context), Target::Peering).await?;
-                Ok(Done::changed())
-            })
-            .caught_by(&["route-to-peer"]),
-        Fault::new("route-table-forgotten", "one of the route tables of cluster 1 gets no route to cluster 2")
-            .after(ROUTES, |context| async move {
-                let tables = tables(&context).await?;
-                let last = tables.last().ok_or_else(|| Failure::new("there is no route table"))?;
-                let (clients, destination) = (context.world().aws(ONE)?, block_of(&context).to_string());
-                let delete = clients.ec2.delete_route().route_table_id(id(last)).destination_cidr_block(destination);
-                delete.send().await.map(drop).map_err(|error| aws_failure("a route cannot be deleted", &error))
-            })
-            .caught_by(&["route-to-peer"]),
-        Fault::new("route-to-gateway", "the routes of cluster 1 to cluster 2 lead to the gateway of the default route")
-            .instead(
-                ROUTES,
-                |context, _| async move { everywhere(&context, block_of(&context), Target::Gateway).await },
-            )
-            .caught_by(&["route-to-peer"]),
-        Fault::new("route-too-narrow", "the routes of cluster 1 lead to the first half of the block of cluster 2 only")
-            .instead(
-                ROUTES,
-                |context, _| async move { everywhere(&context, half_of(&context)?, Target::Peering).await },
-            )
-            .caught_by(&["route-to-peer"]),
-        Fault::new("route-too-wide", "the routes of cluster 1 to cluster 2 are for a block of half the address space")
-            .instead(ROUTES, |context, _| async move {
-                let wide = Ipv4Net::new(block_of(&context).addr(), 1).map(|wide| wide.trunc());
-                let wide = wide.map_err(|error| Failure::new("the block is none").because(error))?;
-                everywhere(&context, wide, Target::Peering).await
-            })
-            .caught_by(&["route-to-peer"]),
-        Fault::new("route-shadowed", "a more specific route of cluster 1 leads half of cluster 2 to a gateway")
-            .after(ROUTES, |context| async move {
-                everywhere(&context, half_of(&context)?, Target::Gateway).await.map(drop)
-            })
-            .caught_by(&["route-not-shadowed"]),
+        Fault::new(
+            "missing-route-back",
+            "the route tables of cluster 2 get no route to cluster 1",
+            Diagnosed::at("NO_ROUTE_TO_DESTINATION", "route-table", TWO),
+        )
+        .leaves_out("add-routes/2-to-1")
+        .caught_by(&["route-to-peer"]),
+        Fault::new(
+            "route-in-main-table-only",
+            "only the main route table, which no subnet uses, gets the route",
+            Diagnosed::at("NO_ROUTE_TO_DESTINATION", "route-table", ONE),
+        )
+        .instead(ROUTES, |context, _| async move {
+            let main = main_table(&context).await?;
+            route(&context, &main, block_of(&context), Target::Peering).await?;
+            Ok(Done::changed())
+        })
+        .caught_by(&["route-to-peer"]),
+        Fault::new(
+            "route-table-forgotten",
+            "one of the route tables of cluster 1 gets no route to cluster 2",
+            Diagnosed::at("NO_ROUTE_TO_DESTINATION", "route-table", ONE),
+        )
+        .after(ROUTES, |context| async move {
+            let tables = tables(&context).await?;
+            let last = tables.last().ok_or_else(|| Failure::new("there is no route table"))?;
+            let (clients, destination) = (context.world().aws(ONE)?, block_of(&context).to_string());
+            let delete = clients.ec2.delete_route().route_table_id(id(last)).destination_cidr_block(destination);
+            delete.send().await.map(drop).map_err(|error| aws_failure("a route cannot be deleted", &error))
+        })
+        .caught_by(&["route-to-peer"]),
+        Fault::new(
+            "route-to-gateway",
+            "the routes of cluster 1 to cluster 2 lead to the gateway of the default route",
+            Diagnosed::at("NO_ROUTE_TO_DESTINATION", "route-table", ONE),
+        )
+        .instead(ROUTES, |context, _| async move { everywhere(&context, block_of(&context), Target::Gateway).await })
+        .caught_by(&["route-to-peer"]),
+        Fault::new(
+            "route-too-narrow",
+            "the routes of cluster 1 lead to the first half of the block of cluster 2 only",
+            Diagnosed::at("NO_ROUTE_TO_DESTINATION", "route-table", ONE),
+        )
+        .instead(ROUTES, |context, _| async move { everywhere(&context, half_of(&context)?, Target::Peering).await })
+        .caught_by(&["route-to-peer"]),
+        Fault::new(
+            "route-too-wide",
+            "the routes of cluster 1 to cluster 2 are for a block of half the address space",
+            Diagnosed::NoProbeFails,
+        )
+        .instead(ROUTES, |context, _| async move {
+            let wide = Ipv4Net::new(block_of(&context).addr(), 1).map(|wide| wide.trunc());
+            let wide = wide.map_err(|error| Failure::new("the block is none").because(error))?;
+            everywhere(&context, wide, Target::Peering).await
+        })
+        .caught_by(&["route-to-peer"]),
+        Fault::new(
+            "route-shadowed",
+            "a more specific route of cluster 1 leads half of cluster 2 to a gateway",
+            Diagnosed::at("NO_ROUTE_TO_DESTINATION", "route-table", ONE),
+        )
+        .after(
+            ROUTES,
+            |context| async move { everywhere(&context, half_of(&context)?, Target::Gateway).await.map(drop) },
+        )
+        .caught_by(&["route-not-shadowed"]),
     ];
     if let Some(wrong) = topology.indices().nth(2).and_then(|third| Pair::of(ONE, third)) {
         let title = "the routes of cluster 1 to cluster 2 point to the peering with another cluster";
-        let fault = Fault::new("route-to-wrong-peering", title)
-            .needs(ROUTES, move |_| vec![task_id("create-peering", Scope::Pair(wrong))])
-            .instead(ROUTES, move |context, _| async move {
-                let peering = context.world().peering(wrong);
-                let peering = peering.ok_or_else(|| Failure::new("the peering connection was not created"))?;
-                add_routes_through(&context, ONE, TWO, &peering).await
-            })
-            .caught_by(&["route-to-peer"]);
+        let fault = Fault::new(
+            "route-to-wrong-peering",
+            title,
+            Diagnosed::at("PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "route-table", ONE),
+        )
+        .needs(ROUTES, move |_| vec![task_id("create-peering", Scope::Pair(wrong))])
+        .instead(ROUTES, move |context, _| async move {
+            let peering = context.world().peering(wrong);
+            let peering = peering.ok_or_else(|| Failure::new("the peering connection was not created"))?;
+            add_routes_through(&context, ONE, TWO, &peering).await
+        })
+        .caught_by(&["route-to-peer"]);
         faults.push(fault);
     }
     faults

@@ -5,55 +5,88 @@ use std::collections::BTreeSet;
 use acrossk8s_aws::ec2::types::{IpPermission, IpRange, PortRange, RuleAction};
 
 use super::{Fault, ONE, TWO};
+use crate::diagnosis::Diagnosed;
 use crate::engine::{Done, Failure, TaskContext};
 use crate::procedure::{World, aws_failure, documented_group, filter};
-use crate::topology::ClusterIndex;
+use crate::topology::{ClusterIndex, Topology};
 
 const RULE: &str = "allow-traffic/1-to-2";
 
-pub(super) fn faults() -> Vec<Fault> {
+pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
     vec![
-        Fault::new("rule-for-tcp-only", "the security group of cluster 2 lets only TCP in from cluster 1")
-            .instead(RULE, |context, _| async move {
-                let block = context.world().cluster(ONE).cidr_block.to_string();
-                allow(&context, &documented_group(&context.world().cluster(TWO).name), ("tcp", 0, 65535), &block).await
-            })
-            .caught_by(&["security-group-rules"]),
-        Fault::new("rule-for-http-only", "the security group of cluster 2 lets only port 80 in from cluster 1")
-            .instead(RULE, |context, _| async move {
-                let block = context.world().cluster(ONE).cidr_block.to_string();
-                allow(&context, &documented_group(&context.world().cluster(TWO).name), ("tcp", 80, 80), &block).await
-            })
-            .caught_by(&["security-group-rules"]),
-        Fault::new("rule-for-the-own-block", "the rule of cluster 2 for cluster 1 has the block of cluster 2 itself")
-            .instead(RULE, |context, _| async move {
-                let own = context.world().cluster(TWO);
-                allow(&context, &documented_group(&own.name), ("-1", -1, -1), &own.cidr_block.to_string()).await
-            })
-            .caught_by(&["security-group-rules"]),
-        Fault::new("rule-on-the-control-plane", "the rule for cluster 1 is on the control plane's group of cluster 2")
-            .instead(RULE, |context, _| async move {
-                let name = format!("eksctl-{}-cluster/ControlPlaneSecurityGroup", context.world().cluster(TWO).name);
-                let block = context.world().cluster(ONE).cidr_block.to_string();
-                allow(&context, &name, ("-1", -1, -1), &block).await
-            })
-            .caught_by(&["security-group-rules"]),
-        Fault::new("rules-on-unattached-group", "managed node groups: the rules are on a group that no node carries")
-            .wants(|topology| {
-                for group in topology.clusters.iter_mut().flat_map(|cluster| &mut cluster.node_groups) {
-                    group.managed = true;
-                }
-            })
-            .caught_by(&["interface-security-groups"]),
-        Fault::new("egress-within-the-vpc-only", "the security groups of cluster 1 let nothing out of its VPC")
-            .after("allow-traffic/2-to-1", |context| async move { confine(&context, ONE).await })
-            .caught_by(&["security-group-egress"]),
-        Fault::new("network-acl-denies-requests", "a network ACL of cluster 2 denies what comes from cluster 1")
-            .after(RULE, |context| async move { deny(&context, false).await })
-            .caught_by(&["network-acl-allows"]),
-        Fault::new("network-acl-denies-answers", "a network ACL of cluster 2 denies what goes to cluster 1")
-            .after(RULE, |context| async move { deny(&context, true).await })
-            .caught_by(&["network-acl-allows"]),
+        Fault::new(
+            "rule-for-tcp-only",
+            "the security group of cluster 2 lets only TCP in from cluster 1",
+            Diagnosed::NoProbeFails,
+        )
+        .instead(RULE, |context, _| async move {
+            let block = context.world().cluster(ONE).cidr_block.to_string();
+            allow(&context, &documented_group(&context.world().cluster(TWO).name), ("tcp", 0, 65535), &block).await
+        })
+        .caught_by(&["security-group-rules"]),
+        Fault::new(
+            "rule-for-http-only",
+            "the security group of cluster 2 lets only port 80 in from cluster 1",
+            Diagnosed::at("ENI_SG_RULES_MISMATCH", "security-group", TWO),
+        )
+        .instead(RULE, |context, _| async move {
+            let block = context.world().cluster(ONE).cidr_block.to_string();
+            allow(&context, &documented_group(&context.world().cluster(TWO).name), ("tcp", 80, 80), &block).await
+        })
+        .caught_by(&["security-group-rules"]),
+        Fault::new(
+            "rule-for-the-own-block",
+            "the rule of cluster 2 for cluster 1 has the block of cluster 2 itself",
+            Diagnosed::at("ENI_SG_RULES_MISMATCH", "security-group", TWO),
+        )
+        .instead(RULE, |context, _| async move {
+            let own = context.world().cluster(TWO);
+            allow(&context, &documented_group(&own.name), ("-1", -1, -1), &own.cidr_block.to_string()).await
+        })
+        .caught_by(&["security-group-rules"]),
+        Fault::new(
+            "rule-on-the-control-plane",
+            "the rule for cluster 1 is on the control plane's group of cluster 2",
+            Diagnosed::at("ENI_SG_RULES_MISMATCH", "security-group", TWO),
+        )
+        .instead(RULE, |context, _| async move {
+            let name = format!("eksctl-{}-cluster/ControlPlaneSecurityGroup", context.world().cluster(TWO).name);
+            let block = context.world().cluster(ONE).cidr_block.to_string();
+            allow(&context, &name, ("-1", -1, -1), &block).await
+        })
+        .caught_by(&["security-group-rules"]),
+        Fault::new(
+            "rules-on-unattached-group",
+            "managed node groups: the rules are on a group that no node carries",
+            Diagnosed::each("ENI_SG_RULES_MISMATCH", "security-group", topology.indices()),
+        )
+        .wants(|topology| {
+            for group in topology.clusters.iter_mut().flat_map(|cluster| &mut cluster.node_groups) {
+                group.managed = true;
+            }
+        })
+        .caught_by(&["interface-security-groups"]),
+        Fault::new(
+            "egress-within-the-vpc-only",
+            "the security groups of cluster 1 let nothing out of its VPC",
+            Diagnosed::at("ENI_SG_RULES_MISMATCH", "security-group", ONE),
+        )
+        .after("allow-traffic/2-to-1", |context| async move { confine(&context, ONE).await })
+        .caught_by(&["security-group-egress"]),
+        Fault::new(
+            "network-acl-denies-requests",
+            "a network ACL of cluster 2 denies what comes from cluster 1",
+            Diagnosed::at("SUBNET_ACL_RESTRICTION", "network-acl", TWO),
+        )
+        .after(RULE, |context| async move { deny(&context, false).await })
+        .caught_by(&["network-acl-allows"]),
+        Fault::new(
+            "network-acl-denies-answers",
+            "a network ACL of cluster 2 denies what goes to cluster 1",
+            Diagnosed::at("SUBNET_ACL_RESTRICTION", "network-acl", TWO),
+        )
+        .after(RULE, |context| async move { deny(&context, true).await })
+        .caught_by(&["network-acl-allows"]),
     ]
 }
 

@@ -9,6 +9,7 @@ use rstest::rstest;
 
 use super::omissions::id_of;
 use super::*;
+use crate::diagnosis::Code;
 use crate::invariants::{self, fixture::BROKEN};
 use crate::procedure::{STEPS, tasks};
 use crate::scenario;
@@ -56,7 +57,7 @@ fn every_fault_names_what_there_is_and_changes_something(#[case] topology: Topol
             assert!(known.contains(task), "{}: {task}", fault.id);
         }
         assert!(fault.topology.is_some() || !fault.touches.is_empty(), "{} changes nothing", fault.id);
-        let is_shown = !fault.caught_by.is_empty() || !fault.stops.is_empty();
+        let is_shown = !fault.caught_by.is_empty() || !fault.stops.is_empty() || !fault.leaves.is_empty();
         assert!(is_shown || fault.luck.is_some(), "{} is caught by nothing", fault.id);
     }
 }
@@ -104,6 +105,51 @@ fn every_invariant_fails_for_a_fault_or_it_is_said_why_none_does() {
         let excused = UNSHOWN.iter().any(|(id, _)| *id == invariant.id);
         assert_ne!(shown, excused, "{}", invariant.id);
     }
+}
+
+#[test]
+fn what_was_reported_is_shown_by_faults_of_the_catalogue() {
+    let all = catalogue(&documented());
+    for reported in REPORTED {
+        match reported.shown {
+            Shown::By(ids) => {
+                assert!(!ids.is_empty(), "{}", reported.symptom);
+                for id in ids {
+                    assert!(all.iter().any(|fault| fault.id == *id), "{}: there is no fault {id}", reported.symptom);
+                }
+            }
+            Shown::Not(why) => assert!(!why.is_empty(), "{}", reported.symptom),
+        }
+    }
+}
+
+/// A code that nothing can come to would never be named.
+#[rstest]
+#[case(documented())]
+#[case(two())]
+fn a_cause_is_of_the_topology_and_its_code_of_somebody(#[case] topology: Topology) {
+    for fault in catalogue(&topology) {
+        for named in fault.diagnosed.causes() {
+            assert!(named.cluster.is_none_or(|index| index.0 < topology.clusters.len()), "{}: {named}", fault.id);
+            if let Code::Analyzer(code) = named.code {
+                assert!(
+                    acrossk8s_vpc::CODES.contains(&code),
+                    "{}: {code} is no code of Reachability Analyzer",
+                    fault.id
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_combination_is_diagnosed_with_the_causes_of_either() {
+    let all = catalogue(&documented());
+    let fault = |id: &str| all.iter().find(|fault| fault.id == id).unwrap();
+    let both = combine(fault("missing-route"), fault("nested-zone"));
+    assert_eq!(both.diagnosed.causes().len(), 2);
+    let one = combine(fault("nested-zone"), fault("empty-back-up"));
+    assert_eq!(one.diagnosed, fault("nested-zone").diagnosed);
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         causes: &[
             Cause::from(kubernetes::NODES_READY),
             Cause::along(HTTP),
+            // One CoreDNS pod that answers may do for the documented request, and not for another.
+            Cause::along(dns::ANSWERS),
             Cause::along(security_groups::EGRESS),
             Cause::along(security_groups::INTERFACES),
             Cause::around(routes::TO_PEER),

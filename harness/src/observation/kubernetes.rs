@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node as KubeNode, 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass as KubeStorageClass;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, LogParams};
 
 use super::{DnsService, Kubernetes, NginxService, Node, Pod, Ready, StorageClass, Unread};
 use crate::procedure::{World, coredns, exec, load_balancers, nginx, probers};
@@ -87,6 +87,7 @@ impl Reader<'_> {
         part!("nodes", self.nodes(), nodes);
         part!("the Corefile", self.corefile(), corefile);
         part!("the CoreDNS pods", self.coredns_pods(), coredns_pods);
+        part!("the logs of CoreDNS", self.coredns_running(&seen.coredns_pods), coredns_running);
         part!("the Service kube-dns", self.kube_dns(), kube_dns);
         part!("the Service across-cluster-dns-tcp", self.dns_service(), dns_service);
         part!("the nginx pod", self.nginx(), nginx);
@@ -123,6 +124,17 @@ impl Reader<'_> {
         let pods: Api<KubePod> = Api::namespaced(self.client.clone(), load_balancers::NAMESPACE);
         let found = pods.list(&ListParams::default().labels(coredns::SELECTOR)).await?;
         Ok(found.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).map(pod).collect())
+    }
+
+    /// Source: CoreDNS, plugin reload: the fingerprint that it logs at its start and after each reload.
+    async fn coredns_running(&self, pods: &[Pod]) -> kube::Result<BTreeMap<String, String>> {
+        let api: Api<KubePod> = Api::namespaced(self.client.clone(), load_balancers::NAMESPACE);
+        let mut running = BTreeMap::new();
+        for pod in pods.iter().filter(|pod| pod.ready) {
+            let log = api.logs(&pod.name, &LogParams::default()).await?;
+            running.extend(running_configuration(&log).map(|sha512| (pod.name.clone(), sha512)));
+        }
+        Ok(running)
     }
 
     async fn kube_dns(&self) -> kube::Result<Option<std::net::Ipv4Addr>> {
@@ -254,6 +266,25 @@ impl Reader<'_> {
     }
 }
 
+/// The fingerprint of the Corefile that runs, by the log of CoreDNS: the one of its start, or of its last reload that was
+/// completed. A Corefile without the plugin `reload` has none.
+fn running_configuration(log: &str) -> Option<String> {
+    let (mut running, mut next, mut reloading) = (None, None, false);
+    for line in log.lines() {
+        if let Some((_, sha512)) = line.split_once("Running configuration SHA512 = ") {
+            let told = Some(sha512.trim().to_owned());
+            if reloading { next = told } else { running = told }
+        } else if line.ends_with("[INFO] Reloading complete") {
+            (running, reloading) = (next.take(), false);
+        } else if line.ends_with("[INFO] Reloading") {
+            (next, reloading) = (None, true);
+        } else if line.contains("reload failed") {
+            (next, reloading) = (None, false);
+        }
+    }
+    running
+}
+
 fn node(node: KubeNode) -> Option<Node> {
     let status = node.status.unwrap_or_default();
     let ready =
@@ -279,5 +310,35 @@ fn pod(pod: KubePod) -> Pod {
         image: spec.containers.into_iter().next().and_then(|container| container.image).unwrap_or_default(),
         hostname: spec.hostname,
         subdomain: spec.subdomain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::running_configuration;
+
+    #[rstest]
+    #[case::never("", None)]
+    #[case::start(".:53\n[INFO] plugin/reload: Running configuration SHA512 = a\nCoreDNS-1.13.2\n", Some("a"))]
+    #[case::reloaded(
+        "SHA512 = 0\nRunning configuration SHA512 = a\n[INFO] Reloading\n.:53\nRunning configuration SHA512 = b\n[INFO] Reloading complete\n",
+        Some("b")
+    )]
+    #[case::without_reload(
+        "Running configuration SHA512 = a\n[INFO] Reloading\n.:53\n[INFO] Reloading complete\n",
+        None
+    )]
+    #[case::refused(
+        "Running configuration SHA512 = a\n[INFO] Reloading\n[ERROR] plugin/reload: Corefile changed but reload failed: x\n",
+        Some("a")
+    )]
+    #[case::under_way(
+        "Running configuration SHA512 = a\n[INFO] Reloading\nRunning configuration SHA512 = b\n",
+        Some("a")
+    )]
+    fn the_configuration_that_runs(#[case] log: &str, #[case] expected: Option<&str>) {
+        assert_eq!(running_configuration(log).as_deref(), expected);
     }
 }

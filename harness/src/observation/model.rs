@@ -287,6 +287,9 @@ pub struct Kubernetes {
     pub corefile: Option<String>,
     /// CoreDNS pods.
     pub coredns_pods: Vec<Pod>,
+    /// SHA-512 of the Corefile that each CoreDNS pod runs, as its log has it; none of a pod that does not reload.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub coredns_running: BTreeMap<String, String>,
     /// Address of the Service kube-dns.
     pub kube_dns: Option<Ipv4Addr>,
     /// The Service kube-system/across-cluster-dns-tcp.

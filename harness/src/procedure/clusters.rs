@@ -9,6 +9,7 @@ use super::resource::{Found, RUN_TAG, Resource};
 use super::steps::{Each, Phase, Scope, Step};
 use super::world::context_of;
 use super::{World, aws_failure, cluster_config, kube_failure};
+use crate::diagnosis::{Diagnosed, Own};
 use crate::engine::{Done, Failure, TaskContext};
 use crate::topology::ClusterIndex;
 
@@ -26,7 +27,7 @@ pub static WRITE_CONFIG: Step = Step {
     commands: |_, scope| vec![format!("# save the ClusterConfig as cluster_{scope}.yaml")],
     calls: &[],
     gap: None,
-    omission: Omission::stops(|_, scope| vec![("create-cluster", scope)]),
+    omission: Omission::no_probe_fails().stops(|_, scope| vec![("create-cluster", scope)]),
     run: |context, scope| Box::pin(write_config(context, scope)),
 };
 
@@ -42,7 +43,7 @@ pub static CREATE_CLUSTER: Step = Step {
     commands: |_, scope| vec![format!("eksctl create cluster -f cluster_{scope}.yaml")],
     calls: &["eks:DescribeCluster"],
     gap: None,
-    omission: Omission::stops(|_, scope| vec![("get-context", scope)]),
+    omission: Omission::no_probe_fails().stops(|_, scope| vec![("get-context", scope)]),
     run: |context, scope| Box::pin(create_cluster(context, scope)),
 };
 
@@ -58,7 +59,7 @@ pub static GET_CONTEXT: Step = Step {
     commands: |_, _| vec!["kubectl config get-contexts".to_owned()],
     calls: &["kubernetes:version"],
     gap: None,
-    omission: Omission::caught_by(&["context-works"]),
+    omission: Omission::no_probe_fails().caught_by(&["context-works"]),
     run: |context, scope| Box::pin(get_context(context, scope)),
 };
 
@@ -82,8 +83,11 @@ pub static CREATE_NAMESPACE: Step = Step {
     },
     calls: &["kubernetes:create namespaces"],
     gap: Some("the document deploys into this namespace (step 3) and forwards its zone (step 2), but never creates it"),
-    omission: Omission::caught_by(&["namespace-exists"])
-        .and_stops(|_, scope| vec![("deploy-nginx", scope), ("deploy-probers", scope)]),
+    omission: Omission::diagnosed(|topology, scope| {
+        Diagnosed::each(Own::NamespaceMissing, "namespace", scope.clusters(topology))
+    })
+    .caught_by(&["namespace-exists"])
+    .stops(|_, scope| vec![("deploy-nginx", scope), ("deploy-probers", scope)]),
     run: |context, scope| Box::pin(create_namespace(context, scope)),
 };
 

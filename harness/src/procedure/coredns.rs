@@ -13,8 +13,9 @@ use super::omission::Omission;
 use super::resource::{Found, Resource};
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, kube_failure};
+use crate::diagnosis::{Diagnosed, Own};
 use crate::engine::{Condition, Done, Failure, TaskContext};
-use crate::topology::{Cluster, ClusterIndex};
+use crate::topology::{Cluster, ClusterIndex, Topology};
 
 const HEADING: &str = "Configure CoreDNS";
 
@@ -43,8 +44,9 @@ pub static BACK_UP: Step = Step {
     },
     calls: &["kubernetes:get configmaps"],
     gap: None,
-    omission: Omission::caught_by(&["corefile-backup", "corefile-zone"])
-        .and_stops(|_, scope| vec![("edit-coredns", scope)]),
+    omission: Omission::diagnosed(no_zone)
+        .caught_by(&["corefile-backup", "corefile-zone"])
+        .stops(|_, scope| vec![("edit-coredns", scope)]),
     run: |context, scope| Box::pin(back_up(context, scope)),
 };
 
@@ -65,7 +67,7 @@ pub static EDIT: Step = Step {
     commands: |_, scope| vec![format!("kubectl --context ${{context_{scope}}} -n kube-system edit configmap coredns")],
     calls: &["kubernetes:get configmaps", "kubernetes:update configmaps"],
     gap: None,
-    omission: Omission::caught_by(&["corefile-zone"]),
+    omission: Omission::diagnosed(no_zone).caught_by(&["corefile-zone"]),
     run: |context, scope| Box::pin(edit(context, scope)),
 };
 
@@ -81,12 +83,19 @@ pub static AWAIT_RELOAD: Step = Step {
     commands: |_, _| vec!["# wait about 30 seconds".to_owned()],
     calls: &["kubernetes:list pods", "kubernetes:get pods/log"],
     gap: None,
-    omission: Omission::luck(
+    omission: Omission::diagnosed(|topology, scope| {
+        Diagnosed::each(Own::CorednsPodOutdated, "pod", scope.clusters(topology))
+    })
+    .luck(
         "CoreDNS may have reloaded before anybody asks",
         &["dns-answers-peer", "http-to-peer", "http-from-every-node"],
     ),
     run: |context, scope| Box::pin(await_reload(context, scope)),
 };
+
+fn no_zone(topology: &Topology, scope: Scope) -> Diagnosed {
+    Diagnosed::each(Own::CorefileZoneMissing, "configmap", scope.clusters(topology))
+}
 
 /// The zone under which a cluster's names are asked for.
 pub fn zone_of(cluster: &Cluster) -> String {

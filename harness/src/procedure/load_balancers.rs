@@ -12,8 +12,9 @@ use super::omission::Omission;
 use super::peering::filter;
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, aws_failure, kube_failure, manifest};
+use crate::diagnosis::{Diagnosed, Own};
 use crate::engine::{Condition, Done, Failure, TaskContext};
-use crate::topology::ClusterIndex;
+use crate::topology::{ClusterIndex, Topology};
 
 const HEADING: &str = "Configure load balancers";
 const MANIFEST: &str = "dns-lb.yaml";
@@ -35,9 +36,9 @@ pub static WRITE_MANIFEST: Step = Step {
     commands: |_, _| vec!["# save the Service as dns-lb.yaml".to_owned()],
     calls: &[],
     gap: None,
-    omission: Omission::caught_by(&["dns-service"]).and_stops(|topology, _| {
-        topology.indices().map(|index| ("deploy-dns-service", Scope::Cluster(index))).collect()
-    }),
+    omission: Omission::diagnosed(no_service)
+        .caught_by(&["dns-service"])
+        .stops(|topology, _| topology.indices().map(|index| ("deploy-dns-service", Scope::Cluster(index))).collect()),
     run: |context, _| {
         Box::pin(async move {
             manifest::write(context.world(), MANIFEST, manifest::DNS_LB).await?;
@@ -59,9 +60,14 @@ pub static DEPLOY_SERVICE: Step = Step {
     calls: &["kubernetes:apply services"],
     gap: None,
     // The others do without this load balancer's addresses, and so nobody edits the Corefile for a third.
-    omission: Omission::caught_by(&["dns-service"])
-        .and_others(&["corefile-zone"])
-        .and_stops(|_, scope| vec![("await-load-balancer", scope)]),
+    omission: Omission::diagnosed(|topology, scope| match topology.clusters.len() {
+        // The Corefiles of the others lack each other's zones too.
+        3.. => no_service(topology, scope).and(no_address(topology, scope)),
+        _ => no_service(topology, scope),
+    })
+    .caught_by(&["dns-service"])
+    .and_others(&["corefile-zone"])
+    .stops(|_, scope| vec![("await-load-balancer", scope)]),
     run: |context, scope| Box::pin(deploy(context, scope)),
 };
 
@@ -94,8 +100,9 @@ pub static AWAIT_ACTIVE: Step = Step {
         "elasticloadbalancing:DescribeTargetHealth",
     ],
     gap: None,
-    omission: Omission::caught_by(&["corefile-zone"])
-        .and_stops(|_, scope| vec![("get-load-balancer-addresses", scope)]),
+    omission: Omission::diagnosed(no_address)
+        .caught_by(&["corefile-zone"])
+        .stops(|_, scope| vec![("get-load-balancer-addresses", scope)]),
     run: |context, scope| Box::pin(await_active(context, scope)),
 };
 
@@ -118,12 +125,23 @@ pub static GET_ADDRESSES: Step = Step {
     },
     calls: &["ec2:DescribeNetworkInterfaces"],
     gap: None,
-    omission: Omission::caught_by(&["corefile-zone"]).and_stops(|topology, scope| match scope {
+    omission: Omission::diagnosed(no_address).caught_by(&["corefile-zone"]).stops(|topology, scope| match scope {
         Scope::Cluster(index) => topology.others(index).map(|it| ("edit-coredns", Scope::Cluster(it))).collect(),
         _ => Vec::new(),
     }),
     run: |context, scope| Box::pin(get_addresses(context, scope)),
 };
+
+fn no_service(topology: &Topology, scope: Scope) -> Diagnosed {
+    Diagnosed::each(Own::DnsServiceMissing, "service", scope.clusters(topology))
+}
+
+/// Who does not know the addresses of one cluster edits the Corefile of no other.
+fn no_address(topology: &Topology, scope: Scope) -> Diagnosed {
+    let all = scope.clusters(topology);
+    let others = topology.indices().filter(|index| !all.contains(index));
+    Diagnosed::each(Own::CorefileZoneMissing, "configmap", others)
+}
 
 async fn deploy(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure> {
     let index = cluster_of(scope)?;

@@ -1,8 +1,9 @@
 //! "Step 3. Verify the network interconnectivity": nginx in each cluster, asked from each other one, and removed.
 
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures::{AsyncBufReadExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
 use kube::api::{DeleteParams, LogParams};
@@ -13,9 +14,10 @@ use super::omission::Omission;
 use super::routes::direction_of;
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, coredns, dns, kube_failure, manifest};
+use crate::diagnosis::{Diagnosed, Own};
 use crate::engine::{Condition, Done, Failure, TaskContext};
 use crate::observation::{Probe, ProbeRequest, ProbeResult};
-use crate::topology::{Cluster, ClusterIndex};
+use crate::topology::{Cluster, ClusterIndex, Topology};
 
 /// Heading of the document.
 pub(super) const HEADING: &str = "Step 3. Verify the network interconnectivity";
@@ -38,8 +40,9 @@ pub static WRITE_MANIFEST: Step = Step {
     commands: |_, _| vec!["# save the Pod and Service as sample-nginx.yaml".to_owned()],
     calls: &[],
     gap: None,
-    omission: Omission::caught_by(&["nginx-pod", "nginx-service"])
-        .and_stops(|topology, _| topology.indices().map(|index| ("deploy-nginx", Scope::Cluster(index))).collect()),
+    omission: Omission::diagnosed(no_nginx)
+        .caught_by(&["nginx-pod", "nginx-service"])
+        .stops(|topology, _| topology.indices().map(|index| ("deploy-nginx", Scope::Cluster(index))).collect()),
     run: |context, _| {
         Box::pin(async move {
             manifest::write(context.world(), MANIFEST, manifest::SAMPLE_NGINX).await?;
@@ -60,8 +63,9 @@ pub static DEPLOY: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "apply", MANIFEST),
     calls: &["kubernetes:apply pods", "kubernetes:apply services"],
     gap: None,
-    omission: Omission::caught_by(&["nginx-pod", "nginx-service"])
-        .and_stops(|_, scope| vec![("await-nginx-name", scope)]),
+    omission: Omission::diagnosed(no_nginx)
+        .caught_by(&["nginx-pod", "nginx-service"])
+        .stops(|_, scope| vec![("await-nginx-name", scope)]),
     run: |context, scope| Box::pin(deploy(context, scope)),
 };
 
@@ -77,7 +81,7 @@ pub static AWAIT_NAME: Step = Step {
     commands: |_, _| Vec::new(),
     calls: &["kubernetes:list pods", "kubernetes:portforward pods"],
     gap: Some("the document checks at once; who asks too early gets a denial that CoreDNS then keeps"),
-    omission: Omission::luck(
+    omission: Omission::no_probe_fails().luck(
         "CoreDNS may know the name before anybody asks for it",
         &["own-name-resolves", "dns-answers-peer", "http-to-peer", "http-from-every-node"],
     ),
@@ -103,7 +107,7 @@ pub static CHECK: Step = Step {
     },
     calls: &["kubernetes:exec pods", "kubernetes:get pods/log"],
     gap: None,
-    omission: Omission::caught_by(&["http-to-peer"]),
+    omission: Omission::no_probe_fails().caught_by(&["http-to-peer"]),
     run: |context, scope| Box::pin(check(context, scope)),
 };
 
@@ -119,9 +123,19 @@ pub static DELETE: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "delete", MANIFEST),
     calls: &["kubernetes:delete pods", "kubernetes:delete services"],
     gap: None,
-    omission: Omission::caught_by(&["nginx-removed"]),
+    omission: Omission::no_probe_fails().caught_by(&["nginx-removed"]),
     run: |context, scope| Box::pin(delete(context, scope)),
 };
+
+/// Names resolve to nothing without the Service, and nothing can be sent without the pod.
+fn no_nginx(topology: &Topology, scope: Scope) -> Diagnosed {
+    let all = scope.clusters(topology);
+    Diagnosed::each(Own::NameWithoutService, "service", all.clone()).and(Diagnosed::each(
+        Own::NameWithoutPod,
+        "pod",
+        all,
+    ))
+}
 
 /// The command that applies or deletes a manifest in the namespace of a cluster.
 pub(super) fn command(clusters: &[Cluster], scope: Scope, verb: &str, manifest: &str) -> Vec<String> {
@@ -301,17 +315,38 @@ pub(crate) fn curl_failure(output: &Output) -> ProbeResult {
     match output.code {
         6 => ProbeResult::Unresolved,
         7 if message.contains("refused") => ProbeResult::Refused,
+        // Since 7.87 it does not say more. A packet that vanishes is no reason: then --connect-timeout ends it, with 28.
+        7 if message.ends_with("connect to server") => ProbeResult::Refused,
         7 | 28 => ProbeResult::TimedOut,
         code => ProbeResult::Error { message: format!("curl ended with code {code}: {message}") },
     }
 }
 
+/// How long a line of the access log is waited for after the answer that it is about.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The source address in the peer's access log for the request with this agent.
 async fn seen_source(world: &World, at: ClusterIndex, agent: &str) -> Result<Option<Ipv4Addr>, Failure> {
-    let log = pods(world, at).await?.logs(POD, &LogParams::default()).await.map_err(|error| {
-        kube_failure(format!("the access log of {} cannot be read", world.cluster(at).name), &error)
-    })?;
-    Ok(log.lines().find(|line| line.contains(agent)).and_then(|line| line.split(' ').next()?.parse().ok()))
+    let failed = |error| kube_failure(format!("the access log of {} cannot be read", world.cluster(at).name), &error);
+    let of_agent = |line: &str| line.contains(agent);
+    let pods = pods(world, at).await?;
+    let log = pods.logs(POD, &LogParams::default()).await.map_err(failed)?;
+    let mut found = log.lines().find(|line| of_agent(line)).map(str::to_owned);
+    if found.is_none() {
+        // nginx writes the line after its answer.
+        let follow = LogParams { follow: true, ..LogParams::default() };
+        let mut lines = pods.log_stream(POD, &follow).await.map_err(failed)?.lines();
+        let written = async {
+            while let Some(Ok(line)) = lines.next().await {
+                if of_agent(&line) {
+                    return Some(line);
+                }
+            }
+            None
+        };
+        found = tokio::time::timeout(LOG_PATIENCE, written).await.ok().flatten();
+    }
+    Ok(found.and_then(|line| line.split(' ').next()?.parse().ok()))
 }
 
 async fn delete(context: TaskContext<World>, scope: Scope) -> Result<Done, Failure> {
@@ -344,4 +379,37 @@ async fn delete(context: TaskContext<World>, scope: Scope) -> Result<Done, Failu
         })
         .await?;
     Ok(if changed { Done::changed() } else { Done::unchanged() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case::debian_11(7, "curl: (7) Failed to connect to 10.2.0.9 port 2379: Connection refused", ProbeResult::Refused)]
+    #[case::debian_12(
+        7,
+        "curl: (7) Failed to connect to 10.2.0.9 port 2379 after 0 ms: Couldn't connect to server",
+        ProbeResult::Refused
+    )]
+    #[case::curl_8(
+        7,
+        "curl: (7) Failed to connect to 10.2.0.9 port 2379 after 0 ms: Could not connect to server",
+        ProbeResult::Refused
+    )]
+    #[case::unreachable(
+        7,
+        "curl: (7) Failed to connect to 10.2.0.9 port 2379: No route to host",
+        ProbeResult::TimedOut
+    )]
+    #[case::dropped(28, "curl: (28) Connection timed out after 5001 milliseconds", ProbeResult::TimedOut)]
+    #[case::no_name(6, "curl: (6) Could not resolve host: web", ProbeResult::Unresolved)]
+    fn curls_failures_are_told_apart_in_each_version(
+        #[case] code: i32,
+        #[case] stderr: &str,
+        #[case] expected: ProbeResult,
+    ) {
+        let output = Output { code, stdout: String::new(), stderr: format!("{stderr}\n") };
+        assert_eq!(curl_failure(&output), expected);
+    }
 }

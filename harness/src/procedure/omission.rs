@@ -1,6 +1,7 @@
 //! What shows that a task was left out. Each step says it of itself, so that a new step is covered the day it is written.
 
 use super::steps::{Scope, StepId};
+use crate::diagnosis::Diagnosed;
 use crate::topology::Topology;
 
 /// What a run shows that leaves out one task of a step, everything else being done as documented.
@@ -12,6 +13,8 @@ pub struct Omission {
     pub caught_by_others: &'static [&'static str],
     /// Tasks that cannot be done, given the one that is left out. What needs those is skipped.
     pub stops: fn(&Topology, Scope) -> Vec<(StepId, Scope)>,
+    /// What its failed probes are diagnosed with.
+    pub diagnosed: fn(&Topology, Scope) -> Diagnosed,
     /// Why nothing need show it: the document waits here, and who does not may be lucky.
     pub luck: Option<&'static str>,
     /// Invariants that may fail, to those without luck.
@@ -19,12 +22,20 @@ pub struct Omission {
 }
 
 impl Omission {
-    const NOTHING: Self =
-        Self { caught_by: &[], caught_by_others: &[], stops: |_, _| Vec::new(), luck: None, may_fail: &[] };
+    /// What its failed probes are diagnosed with, and nothing that shows it yet.
+    pub const fn diagnosed(diagnosed: fn(&Topology, Scope) -> Diagnosed) -> Self {
+        Self { caught_by: &[], caught_by_others: &[], stops: |_, _| Vec::new(), diagnosed, luck: None, may_fail: &[] }
+    }
+
+    /// It makes no probe fail, and nothing shows it yet.
+    pub const fn no_probe_fails() -> Self {
+        Self::diagnosed(|_, _| Diagnosed::NoProbeFails)
+    }
 
     /// The invariants that fail.
-    pub const fn caught_by(invariants: &'static [&'static str]) -> Self {
-        Self { caught_by: invariants, ..Self::NOTHING }
+    #[must_use]
+    pub const fn caught_by(self, invariants: &'static [&'static str]) -> Self {
+        Self { caught_by: invariants, ..self }
     }
 
     /// The invariants that also fail where there are three clusters or more.
@@ -33,19 +44,15 @@ impl Omission {
         Self { caught_by_others: invariants, ..self }
     }
 
-    /// Other tasks cannot be done, and the run ends there.
-    pub const fn stops(tasks: fn(&Topology, Scope) -> Vec<(StepId, Scope)>) -> Self {
-        Self { stops: tasks, ..Self::NOTHING }
-    }
-
-    /// Other tasks cannot be done, beside the invariants that fail.
+    /// Other tasks cannot be done.
     #[must_use]
-    pub const fn and_stops(self, tasks: fn(&Topology, Scope) -> Vec<(StepId, Scope)>) -> Self {
+    pub const fn stops(self, tasks: fn(&Topology, Scope) -> Vec<(StepId, Scope)>) -> Self {
         Self { stops: tasks, ..self }
     }
 
     /// It is a matter of luck, `why` being what makes it one: these invariants may fail, and no other does.
-    pub const fn luck(why: &'static str, may_fail: &'static [&'static str]) -> Self {
-        Self { luck: Some(why), may_fail, ..Self::NOTHING }
+    #[must_use]
+    pub const fn luck(self, why: &'static str, may_fail: &'static [&'static str]) -> Self {
+        Self { luck: Some(why), may_fail, ..self }
     }
 }

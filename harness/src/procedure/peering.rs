@@ -10,6 +10,7 @@ use super::omission::Omission;
 use super::resource::{Found, RUN_TAG, Resource};
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, aws_failure};
+use crate::diagnosis::{Diagnosed, Own};
 use crate::engine::{Condition, Done, Failure, TaskContext};
 use crate::topology::{Pair, Topology};
 
@@ -33,7 +34,13 @@ pub static GET_VPC_ID: Step = Step {
     },
     calls: &["eks:DescribeCluster"],
     gap: None,
-    omission: Omission::caught_by(&["peering-exists", "security-group-rules"]).and_stops(around),
+    omission: Omission::diagnosed(|topology, scope| {
+        let of = |pair: &Pair| scope == Scope::Cluster(pair.requester) || scope == Scope::Cluster(pair.accepter);
+        let pairs = topology.pairs().into_iter().filter(of);
+        Diagnosed::each(Own::PeeringMissing, "vpc", pairs.map(|pair| pair.requester))
+    })
+    .caught_by(&["peering-exists", "security-group-rules"])
+    .stops(around),
     run: |context, scope| Box::pin(get_vpc_id(context, scope)),
 };
 
@@ -58,7 +65,11 @@ pub static CREATE_PEERING: Step = Step {
     },
     calls: &["ec2:DescribeVpcPeeringConnections", "ec2:CreateVpcPeeringConnection", "ec2:CreateTags"],
     gap: None,
-    omission: Omission::caught_by(&["peering-exists"]).and_stops(without_connection),
+    omission: Omission::diagnosed(|topology, scope| {
+        Diagnosed::each(Own::PeeringMissing, "vpc", scope.clusters(topology).into_iter().take(1))
+    })
+    .caught_by(&["peering-exists"])
+    .stops(without_connection),
     run: |context, scope| Box::pin(create_peering(context, scope)),
 };
 
@@ -82,7 +93,8 @@ pub static ACCEPT_PEERING: Step = Step {
     },
     calls: &["ec2:DescribeVpcPeeringConnections", "ec2:AcceptVpcPeeringConnection", "ec2:CreateTags"],
     gap: None,
-    omission: Omission::caught_by(&["peering-active"]),
+    omission: Omission::diagnosed(|_, _| Diagnosed::between("BAD_STATE_ROUTE", "vpc-peering-connection"))
+        .caught_by(&["peering-active"]),
     run: |context, scope| Box::pin(accept_peering(context, scope)),
 };
 

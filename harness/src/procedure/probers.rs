@@ -29,7 +29,7 @@ pub static DEPLOY: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "apply"),
     calls: &["kubernetes:apply daemonsets", "kubernetes:get daemonsets"],
     gap: GAP,
-    omission: Omission::caught_by(&["http-from-every-node"]),
+    omission: Omission::no_probe_fails().caught_by(&["http-from-every-node"]),
     run: |context, scope| Box::pin(deploy(context, scope)),
 };
 
@@ -45,7 +45,7 @@ pub static DELETE: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "delete"),
     calls: &["kubernetes:delete daemonsets", "kubernetes:list pods"],
     gap: GAP,
-    omission: Omission::caught_by(&["nginx-removed"]),
+    omission: Omission::no_probe_fails().caught_by(&["nginx-removed"]),
     run: |context, scope| Box::pin(delete(context, scope)),
 };
 

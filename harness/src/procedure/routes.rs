@@ -11,6 +11,7 @@ use super::peering::filter;
 use super::resource::{Found, Resource};
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, aws_failure};
+use crate::diagnosis::Diagnosed;
 use crate::engine::{Done, Failure, TaskContext};
 use crate::topology::{ClusterIndex, Pair};
 
@@ -41,7 +42,11 @@ pub static ADD_ROUTES: Step = Step {
     },
     calls: &["ec2:DescribeRouteTables", "ec2:CreateRoute"],
     gap: None,
-    omission: Omission::caught_by(&["route-to-peer"]),
+    omission: Omission::diagnosed(|topology, scope| {
+        let from = scope.clusters(topology).into_iter().take(1);
+        Diagnosed::each("NO_ROUTE_TO_DESTINATION", "route-table", from)
+    })
+    .caught_by(&["route-to-peer"]),
     run: |context, scope| Box::pin(add_routes(context, scope)),
 };
 

@@ -9,6 +9,7 @@ use super::resource::{Found, RUN_TAG, Resource};
 use super::routes::direction_of;
 use super::steps::{Each, Phase, Scope, Step};
 use super::{World, aws_failure};
+use crate::diagnosis::Diagnosed;
 use crate::engine::{Done, Failure, TaskContext};
 
 /// The rule that lets one cluster's traffic into another.
@@ -35,7 +36,11 @@ pub static ALLOW_TRAFFIC: Step = Step {
     },
     calls: &["ec2:DescribeSecurityGroups", "ec2:AuthorizeSecurityGroupIngress"],
     gap: None,
-    omission: Omission::caught_by(&["security-group-rules"]),
+    omission: Omission::diagnosed(|topology, scope| {
+        let to = scope.clusters(topology).into_iter().skip(1);
+        Diagnosed::each("ENI_SG_RULES_MISMATCH", "security-group", to)
+    })
+    .caught_by(&["security-group-rules"]),
     run: |context, scope| Box::pin(allow_traffic(context, scope)),
 };
 

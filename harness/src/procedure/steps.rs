@@ -41,15 +41,20 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// The clusters it is about, the acting one first; all of them for the whole topology.
+    pub fn clusters(self, topology: &Topology) -> Vec<ClusterIndex> {
+        match self {
+            Scope::All => topology.indices().collect(),
+            Scope::Cluster(index) => vec![index],
+            Scope::Pair(pair) => vec![pair.requester, pair.accepter],
+            Scope::Direction(from, to) => vec![from, to],
+        }
+    }
+
     /// Names of the clusters it is about, the acting one first.
     pub fn names(self, topology: &Topology) -> Vec<String> {
-        let name = |index: ClusterIndex| topology.cluster(index).name.clone();
-        match self {
-            Scope::All => Vec::new(),
-            Scope::Cluster(index) => vec![name(index)],
-            Scope::Pair(pair) => vec![name(pair.requester), name(pair.accepter)],
-            Scope::Direction(from, to) => vec![name(from), name(to)],
-        }
+        let named = if self == Scope::All { Vec::new() } else { self.clusters(topology) };
+        named.into_iter().map(|index| topology.cluster(index).name.clone()).collect()
     }
 }
 

@@ -22,7 +22,7 @@ pub static CREATE_CLASS: Step = Step {
     gap: Some(
         "it is on the page about deploying to EKS: EKS marks no class as default, and the TidbClusters name none",
     ),
-    omission: Omission::caught_by(&["default-storage-class"]),
+    omission: Omission::no_probe_fails().caught_by(&["default-storage-class"]),
     run: |context, scope| {
         Box::pin(async move {
             let index = cluster_of(scope)?;

@@ -28,12 +28,17 @@ impl Plain {
     pub fn lines(&mut self, event: &Event) -> Vec<String> {
         self.events.push(event.clone());
         match &event.kind {
-            Kind::RunStarted { scenario, environment, network, clusters, fault } => {
+            Kind::RunStarted { scenario, environment, network, network_because, programs, clusters, fault } => {
                 let clusters: Vec<_> = clusters.iter().map(|(name, region)| format!("{name} ({region})")).collect();
                 let mut lines = vec![
                     format!("run {}: {scenario} on {environment}, {network} network", event.run_id.bold()),
                     format!("  {}", clusters.join(", ")),
                 ];
+                lines.extend(network_because.iter().map(|because| format!("  network: {because}")));
+                if !programs.is_empty() {
+                    let programs: Vec<_> = programs.iter().map(|(name, version)| format!("{name} {version}")).collect();
+                    lines.push(format!("  real programs: {}", programs.join(", ")));
+                }
                 lines.extend(fault.iter().map(|fault| format!("  {}: {fault}", "made wrong on purpose".yellow())));
                 lines
             }

@@ -21,6 +21,12 @@ pub struct Report {
     pub environment: String,
     /// Network that carried the packets.
     pub network: String,
+    /// Why it was this one, where nobody asked for it by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_because: Option<String>,
+    /// Real programs that ran in pods in the place of emulated ones, with their versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<(String, String)>,
     /// Clusters: name and region.
     pub clusters: Vec<(String, String)>,
     /// The deviation that was made on purpose, if any.
@@ -126,10 +132,11 @@ pub fn summarise(events: &[Event]) -> Report {
 
 fn apply(report: &mut Report, open: &mut Vec<TaskReport>, event: &Event) {
     match event.kind.clone() {
-        Kind::RunStarted { scenario, environment, network, clusters, fault } => {
+        Kind::RunStarted { scenario, environment, network, network_because, programs, clusters, fault } => {
             report.started = Some(event.at.to_string());
-            (report.scenario, report.environment, report.network) = (scenario, environment, network);
-            (report.clusters, report.fault) = (clusters, fault);
+            (report.scenario, report.environment) = (scenario, environment);
+            (report.network, report.network_because) = (network, network_because);
+            (report.programs, report.clusters, report.fault) = (programs, clusters, fault);
         }
         Kind::PhaseFinished { phase, duration_ms } => report.phases.push((phase, duration_ms)),
         Kind::TaskStarted { task, title, clusters, heading, clauses, gap, .. } => open.push(TaskReport {

@@ -85,6 +85,8 @@ fn stream() -> Vec<Event> {
             scenario: "pair".to_owned(),
             environment: "embedded".to_owned(),
             network: "model".to_owned(),
+            network_because: Some("the in-process model, since the kernel forbids its own".to_owned()),
+            programs: vec![("nginx".to_owned(), "1.22.1".to_owned())],
             clusters: vec![("a".into(), "us-east-1".into()), ("b".into(), "us-west-2".into())],
             fault: Some("missing-route".to_owned()),
         },

@@ -20,6 +20,7 @@ mod security_group;
 mod stop;
 mod trace;
 mod traffic;
+mod translation;
 mod walk;
 
 pub use cidr::*;
@@ -31,6 +32,7 @@ pub use network_acl::*;
 pub use resolver::*;
 pub use route::*;
 pub use security_group::*;
-pub use stop::{Stop, Way};
+pub use stop::{CODES, Stop, Way};
 pub use trace::*;
 pub use traffic::*;
+pub use translation::*;

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use crate::walk::{End, Walk};
 use crate::{
-    Arrival, Direction, Fabric, Flow, Listener, LoadBalancer, LoadBalancerTarget, Other, Prepared, Protocol, Stop,
-    Through, Way,
+    Arrival, Direction, Fabric, Flow, Listener, LoadBalancer, LoadBalancerTarget, Other, Prepared, Protocol, Selector,
+    Stop, Through, Way, translated_port,
 };
 
 /// A load balancer, found by one of its addresses.
@@ -42,9 +42,11 @@ impl Prepared {
 }
 
 /// The targets that the address of a load balancer in one zone sends to: the healthy ones of its zone, or of every
-/// enabled zone with cross-zone load balancing. When none of them is healthy, all of them ("fail open").
+/// enabled zone with cross-zone load balancing. When none of them is healthy, all of them ("fail open"), healthy targets
+/// of other zones or not: each address looks at the targets that are available to it. None at all, when none is
+/// registered in its zone.
 ///
-/// Source: Network Load Balancer guide, "Target group health" and "Cross-zone load balancing".
+/// Source: Network Load Balancer guide, "Target group health" (routing failover) and "Cross-zone load balancing".
 #[must_use]
 pub fn eligible_targets<'f>(
     fabric: &Fabric,
@@ -131,7 +133,10 @@ impl<'f> Walk<'f> {
         };
         let zone = &address.subnet.availability_zone;
         let chosen = select_target(self.fabric, arn, load_balancer, listener, zone, flow)?;
-        let source = if listener.preserve_client_ip { client.address } else { address.address };
+        let (source, source_port) = match listener.preserve_client_ip {
+            true => (client.address, flow.source_port),
+            false => (address.address, translated_port(flow)),
+        };
         self.pass(
             Way::Forward,
             Through::LoadBalancer {
@@ -153,9 +158,10 @@ impl<'f> Walk<'f> {
             address: chosen.address,
             port: chosen.port,
             source,
+            source_port,
             load_balancer: Some(arn.to_owned()),
         });
-        self.leave_target(client, address, &target, source, flow)
+        self.leave_target(client, address, &target, source, self.answer_to(flow.protocol, source_port))
     }
 
     fn enter_target(
@@ -167,7 +173,7 @@ impl<'f> Walk<'f> {
         source: Ipv4Addr,
         flow: &Flow,
     ) -> Result<(), Stop> {
-        let request = crate::Selector::request(flow.protocol, chosen.port);
+        let request = Selector::request(flow.protocol, chosen.port);
         self.groups(address, Direction::Egress, request, chosen.address, Some(target))?;
         if !address.same_subnet(target) {
             self.acl(Way::Forward, address, Direction::Egress, request, chosen.address)?;
@@ -190,16 +196,16 @@ impl<'f> Walk<'f> {
         address: &End<'f>,
         target: &End<'f>,
         source: Ipv4Addr,
-        flow: &Flow,
+        answer: Selector,
     ) -> Result<(), Stop> {
         if !address.same_subnet(target) {
-            self.acl(Way::Return, target, Direction::Egress, flow.answer(), source)?;
+            self.acl(Way::Return, target, Direction::Egress, answer, source)?;
         }
         if source == client.address {
             self.route_back(target, client)?;
         }
         if !address.same_subnet(target) {
-            self.acl(Way::Return, address, Direction::Ingress, flow.answer(), target.address)?;
+            self.acl(Way::Return, address, Direction::Ingress, answer, target.address)?;
         }
         self.pass(Way::Return, address.as_hop());
         Ok(())

@@ -332,6 +332,25 @@ fn peering_problem(state: Option<PeeringState>) -> String {
     }
 }
 
+/// Every code that [`Stop::code`] gives.
+pub const CODES: [&str; 15] = [
+    "NO_SOURCE_OR_DESTINATION",
+    "NO_POSSIBLE_DESTINATION",
+    "UNKNOWN_RESOURCE",
+    "NO_ROUTE_TO_DESTINATION",
+    "BAD_STATE_ROUTE",
+    "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR",
+    "CANNOT_ROUTE",
+    "ENI_SG_RULES_MISMATCH",
+    "SG_REFERENCES_NOT_PRESERVED",
+    "SUBNET_ACL_RESTRICTION",
+    "BAD_STATE",
+    "ELBV2_LISTENERS_MISMATCH",
+    "ELBV2_LISTENER_HAS_NO_TG",
+    "ELBV2_NO_TARGETS_IN_AZ",
+    "ELBV2_SOURCE_ADDRESS_PRESERVATION",
+];
+
 impl fmt::Display for PeeringState {
     /// The code that `DescribeVpcPeeringConnections` gives, for example `pending-acceptance`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

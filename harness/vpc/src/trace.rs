@@ -45,11 +45,6 @@ impl Flow {
     pub(crate) fn request(&self) -> Selector {
         Selector::request(self.protocol, self.destination_port)
     }
-
-    /// What rules see of the answer.
-    pub(crate) fn answer(&self) -> Selector {
-        Selector::answer(self.protocol, self.source_port)
-    }
 }
 
 /// The path of a flow.
@@ -74,6 +69,8 @@ pub struct Arrival {
     pub port: u16,
     /// Source address as seen there.
     pub source: Ipv4Addr,
+    /// Source port as seen there: another one than the flow's when a load balancer gave it its own address.
+    pub source_port: u16,
     /// ARN of the load balancer passed, if any.
     pub load_balancer: Option<String>,
 }
@@ -86,6 +83,7 @@ impl Arrival {
             address: flow.destination,
             port: flow.destination_port,
             source: flow.source,
+            source_port: flow.source_port,
             load_balancer: None,
         }
     }
@@ -94,13 +92,13 @@ impl Arrival {
 /// Traces one flow; see [`Prepared::trace`] for the rules, and for many flows.
 #[must_use]
 pub fn trace(fabric: &Fabric, flow: &Flow) -> Trace {
-    Walk::new(fabric, &Index::new(fabric)).run(flow, false)
+    Walk::new(fabric, &Index::new(fabric)).run(flow)
 }
 
 /// Traces one connection, through load balancers; see [`Prepared::trace_connection`].
 #[must_use]
 pub fn trace_connection(fabric: &Fabric, flow: &Flow) -> Trace {
-    Walk::new(fabric, &Index::new(fabric)).run(flow, true)
+    Walk { load_balance: true, ..Walk::new(fabric, &Index::new(fabric)) }.run(flow)
 }
 
 impl Prepared {
@@ -116,7 +114,7 @@ impl Prepared {
     /// resolver of the flow's own VPC is always reachable. A packet that leaves by a gateway reaches nothing modelled.
     #[must_use]
     pub fn trace(&self, flow: &Flow) -> Trace {
-        Walk::new(&self.fabric, &self.index).run(flow, false)
+        Walk::new(&self.fabric, &self.index).run(flow)
     }
 
     /// Like [`Prepared::trace`], and on through a Network Load Balancer when the destination is one: to the target it
@@ -130,17 +128,27 @@ impl Prepared {
     /// Source: Network Load Balancer guide, "Client IP preservation" and "Target security groups".
     #[must_use]
     pub fn trace_connection(&self, flow: &Flow) -> Trace {
-        Walk::new(&self.fabric, &self.index).run(flow, true)
+        Walk { load_balance: true, ..Walk::new(&self.fabric, &self.index) }.run(flow)
+    }
+
+    /// Like [`Prepared::trace_connection`], when the answer is ICMP's "port unreachable": what a closed UDP port says, and
+    /// kube-proxy for a Service without endpoints. (A closed TCP port answers by TCP.)
+    ///
+    /// Security groups let it pass as they let every answer pass; a network ACL has to allow it like any other packet.
+    #[must_use]
+    pub fn trace_refusal(&self, flow: &Flow) -> Trace {
+        let walk = Walk::new(&self.fabric, &self.index);
+        Walk { load_balance: true, answer: Some(Selector::PORT_UNREACHABLE), ..walk }.run(flow)
     }
 }
 
 impl<'f> Walk<'f> {
-    fn run(mut self, flow: &Flow, load_balance: bool) -> Trace {
-        let outcome = self.round_trip(flow, load_balance);
+    fn run(mut self, flow: &Flow) -> Trace {
+        let outcome = self.round_trip(flow);
         Trace { hops: self.hops, arrival: self.arrival, outcome }
     }
 
-    fn round_trip(&mut self, flow: &Flow, load_balance: bool) -> Result<(), Stop> {
+    fn round_trip(&mut self, flow: &Flow) -> Result<(), Stop> {
         let client = self
             .find(&flow.vpc, flow.source)?
             .ok_or_else(|| Stop::NoSourceInterface { vpc: flow.vpc.clone(), address: flow.source })?;
@@ -152,10 +160,11 @@ impl<'f> Walk<'f> {
                 return Ok(());
             }
         };
-        match if load_balance { self.load_balancer(&server) } else { None } {
+        match if self.load_balance { self.load_balancer(&server) } else { None } {
             Some((arn, load_balancer)) => self.balance(arn, load_balancer, &client, &server, flow)?,
             None => self.arrival = Some(Arrival::direct(server.vpc, flow)),
         }
-        self.answer(&server, &client, flow.answer())
+        let answer = self.answer_to(flow.protocol, flow.source_port);
+        self.answer(&server, &client, answer)
     }
 }

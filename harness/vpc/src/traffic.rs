@@ -61,6 +61,10 @@ pub enum Selector {
 }
 
 impl Selector {
+    /// ICMP's "destination unreachable, port unreachable": how a closed UDP port refuses, and how kube-proxy refuses for a
+    /// Service without endpoints.
+    pub const PORT_UNREACHABLE: Selector = Selector::Icmp { kind: 3, code: 3 };
+
     /// The selector of a request of this protocol to a port. ICMP has no ports: it stands for an echo request.
     #[must_use]
     pub fn request(protocol: Protocol, port: u16) -> Self {

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use crate::index::Index;
 use crate::{
-    Arrival, Direction, Fabric, Flow, GroupVerdict, Hop, Interface, LoadBalancer, Other, PeeringState, Route,
+    Arrival, Direction, Fabric, Flow, GroupVerdict, Hop, Interface, LoadBalancer, Other, PeeringState, Protocol, Route,
     RouteTarget, Selector, Stop, Subnet, Through, Way, deciding_entry, effective_route_table, evaluate_groups,
     longest_prefix, resolver, stop,
 };
@@ -61,15 +61,24 @@ pub(crate) struct Walk<'f> {
     pub index: &'f Index,
     pub hops: Vec<Hop>,
     pub arrival: Option<Arrival>,
+    /// Whether it goes on through a load balancer to a target.
+    pub load_balance: bool,
+    /// What the answer is, when it is not the usual one.
+    pub answer: Option<Selector>,
 }
 
 impl<'f> Walk<'f> {
     pub fn new(fabric: &'f Fabric, index: &'f Index) -> Self {
-        Walk { fabric, index, hops: Vec::new(), arrival: None }
+        Walk { fabric, index, hops: Vec::new(), arrival: None, load_balance: false, answer: None }
     }
 
     pub fn pass(&mut self, way: Way, through: Through) {
         self.hops.push(Hop { way, through });
+    }
+
+    /// What rules see of the answer to a request from a port.
+    pub fn answer_to(&self, protocol: Protocol, port: u16) -> Selector {
+        self.answer.unwrap_or_else(|| Selector::answer(protocol, port))
     }
 
     /// The interface of a VPC that has an address.

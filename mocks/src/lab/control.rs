@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::world::World;
-use super::{LabError, provision};
+use super::{LabError, directory, provision};
 
 /// Answers on a port until the world closes.
 pub(super) async fn serve(world: &Arc<World>, listen: SocketAddr) -> Result<(), LabError> {
@@ -28,6 +28,7 @@ pub(super) async fn serve(world: &Arc<World>, listen: SocketAddr) -> Result<(), 
         .route("/eksctl/clusters/{region}/{name}", delete(remove))
         .route("/kubeconfig", get(kubeconfig))
         .route("/inventory", get(inventory))
+        .route("/hosts", get(hosts))
         .route("/shutdown", post(shutdown))
         .fallback(unknown)
         .with_state(Arc::clone(world));
@@ -80,6 +81,10 @@ async fn kubeconfig(State(world): State<Arc<World>>) -> Answer {
 
 async fn inventory(State(world): State<Arc<World>>) -> Response {
     json(&world.inventory())
+}
+
+async fn hosts(State(world): State<Arc<World>>) -> Response {
+    json(&directory::list(&world))
 }
 
 async fn shutdown(State(world): State<Arc<World>>) -> Response {

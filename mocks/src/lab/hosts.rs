@@ -8,12 +8,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::network::{Host, HostSpec, Network, ServiceTable};
+use crate::network::{Host, HostSpec, Network, NetworkNamespace, ServiceTable};
 
 /// A network and the hosts on it.
 pub(super) struct Hosts {
     network: Arc<dyn Network>,
-    attached: Mutex<BTreeMap<(String, Ipv4Addr), String>>,
+    attached: Mutex<BTreeMap<(String, Ipv4Addr), Attached>>,
+}
+
+/// A host on the network.
+#[derive(Debug, Clone)]
+pub(super) struct Attached {
+    pub(super) spec: HostSpec,
+    pub(super) namespace: Option<NetworkNamespace>,
 }
 
 impl Hosts {
@@ -21,8 +28,8 @@ impl Hosts {
         Arc::new(Self { network, attached: Mutex::default() })
     }
 
-    /// Names of the hosts by VPC and address.
-    pub(super) fn attached(&self) -> BTreeMap<(String, Ipv4Addr), String> {
+    /// The hosts by VPC and address.
+    pub(super) fn attached(&self) -> BTreeMap<(String, Ipv4Addr), Attached> {
         self.attached.lock().clone()
     }
 }
@@ -30,9 +37,9 @@ impl Hosts {
 #[async_trait]
 impl Network for Hosts {
     async fn attach(&self, host: HostSpec) -> io::Result<Arc<dyn Host>> {
-        let (key, name) = ((host.vpc.clone(), host.address), host.name.clone());
+        let (key, spec) = ((host.vpc.clone(), host.address), host.clone());
         let attached = self.network.attach(host).await?;
-        self.attached.lock().insert(key, name);
+        self.attached.lock().insert(key, Attached { spec, namespace: attached.namespace() });
         Ok(attached)
     }
 

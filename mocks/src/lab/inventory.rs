@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use acrossk8s_vpc::PeeringState;
 use serde::{Deserialize, Serialize};
 
+use super::hosts::Attached;
 use crate::aws::ec2::regions::regions;
 use crate::aws::tags::Tags;
 use crate::aws::{Aws, Context, State};
@@ -63,7 +64,7 @@ impl Inventory {
         all
     }
 
-    pub(super) fn of(aws: &Aws, hosts: &BTreeMap<(String, Ipv4Addr), String>) -> Self {
+    pub(super) fn of(aws: &Aws, hosts: &BTreeMap<(String, Ipv4Addr), Attached>) -> Self {
         let mut resources = Vec::new();
         for region in aws.read("us-east-1", |state, _| used_regions(state)) {
             aws.read(&region, |state, context| {
@@ -74,10 +75,10 @@ impl Inventory {
         resources.sort();
         // A peering is in two regions.
         resources.dedup_by(|a, b| a.kind == b.kind && a.id == b.id);
-        let host = |((vpc, address), name): (&(String, Ipv4Addr), &String)| InventoryHost {
+        let host = |((vpc, address), attached): (&(String, Ipv4Addr), &Attached)| InventoryHost {
             vpc: vpc.clone(),
             address: *address,
-            name: name.clone(),
+            name: attached.spec.name.clone(),
         };
         Self { resources, hosts: hosts.iter().map(host).collect() }
     }

@@ -20,7 +20,7 @@ use crate::network::{FabricSource as _, Host, HostKind, HostSpec, Network as _};
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Region of operations that look at all regions.
-const ANY_REGION: &str = "us-east-1";
+pub(super) const ANY_REGION: &str = "us-east-1";
 
 /// VPC and address of an interface.
 type Place = (String, Ipv4Addr);

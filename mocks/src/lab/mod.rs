@@ -13,8 +13,10 @@
 //! # }
 //! ```
 
+mod addon_updates;
 mod addons;
 mod control;
+mod directory;
 mod error;
 mod hosts;
 mod inventory;
@@ -35,10 +37,12 @@ use crate::aws::Aws;
 use crate::aws::ec2::Quotas;
 use crate::clock::{Clock, Latencies};
 use crate::kubernetes::cluster::Cluster;
+pub use crate::kubernetes::node::HostFiles;
 use crate::network::model::Model;
 use crate::network::{Network, NetworkKind};
 use crate::workloads::{Images, default_images};
 
+pub use directory::{HostRole, LabHost};
 pub use error::LabError;
 pub use inventory::{Inventory, InventoryItem};
 use world::World;
@@ -122,12 +126,14 @@ impl Lab {
         // A lab is not there to run into the limits of a new account.
         aws.with("us-east-1", |state, _| {
             state.ec2.quotas = Quotas { vpcs: 1000, addresses: 1000, internet_gateways: 1000, ..state.ec2.quotas };
+            state.eks.addon_manager = true;
         });
         let listen = config.aws_listen;
         let endpoint = aws.serve(listen).await.map_err(|source| LabError::Listen { address: listen, source })?;
         let world = World::new(aws, network, &config, endpoint);
         control::serve(&world, config.control_listen).await?;
         world.tasks.spawn(load_balancers::follow(Arc::clone(&world.load_balancers)));
+        world.tasks.spawn(addon_updates::follow(Arc::clone(&world)));
         Ok(Arc::new(Self(world)))
     }
 
@@ -145,9 +151,11 @@ impl Lab {
     /// | `DELETE /eksctl/clusters/{region}/{name}` | `{}` |
     /// | `GET /kubeconfig` | kubeconfig of all clusters, YAML |
     /// | `GET /inventory` | [`Inventory`] |
+    /// | `GET /hosts` | array of [`LabHost`] |
     /// | `POST /shutdown` | `{}`, and the lab ends |
     ///
-    /// Errors are `{"error": "…"}` with a status that fits.
+    /// Errors are `{"error": "…"}` with a status that fits. A connection on which nothing is asked stays open for as long as
+    /// the lab lives: who has to end with it waits for its end.
     pub fn control_url(&self) -> String {
         self.0.control_url.get().cloned().unwrap_or_default()
     }
@@ -210,6 +218,11 @@ impl Lab {
     /// Everything that exists in the account and on the network.
     pub fn inventory(&self) -> Inventory {
         self.0.inventory()
+    }
+
+    /// Who is on the network, and where the kernel keeps each.
+    pub fn hosts(&self) -> Vec<LabHost> {
+        directory::list(&self.0)
     }
 
     /// Ends everything and waits for it. Again has no effect.

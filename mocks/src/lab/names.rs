@@ -48,6 +48,11 @@ impl Resolver {
         }
     }
 
+    /// Whether it is the one with an address.
+    pub(super) fn is_at(&self, vpc: &str, address: Ipv4Addr) -> bool {
+        self.vpc == vpc && self.address == address
+    }
+
     /// Takes it off the network.
     pub(super) async fn stop(&self, hosts: &Hosts) {
         hosts.detach(&self.vpc, self.address).await;

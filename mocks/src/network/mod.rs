@@ -8,6 +8,7 @@ mod breaking;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 pub mod model;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use trial::{Attempt, Trial};
 
 /// Supplies the AWS state that packets obey.
 pub trait FabricSource: Send + Sync + 'static {
@@ -52,7 +55,7 @@ pub enum NetworkKind {
     /// The in-process model: needs nothing.
     #[default]
     Model,
-    /// The Linux kernel: needs root, or the capabilities to make network namespaces.
+    /// The Linux kernel: needs the right to make network namespaces, as root or in a user namespace.
     Kernel,
 }
 
@@ -92,7 +95,8 @@ pub struct HostSpec {
 /// What a host is, which decides the translations on its way out and in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKind {
-    /// A node: answers node ports of its cluster's services.
+    /// A node: answers node ports of its cluster's services. Nothing answers at the addresses that its further interfaces
+    /// have besides those of pods.
     Node,
     /// A pod on a node. With `source_nat`, packets to addresses outside the VPC leave with the node's address, as the
     /// VPC CNI does by default, except to the `excluded` CIDR blocks (`AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`).
@@ -158,11 +162,26 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A boxed byte stream.
 pub type BoxStream = Box<dyn Stream>;
 
+/// A network namespace of the Linux kernel. It has no name: another process of the same user finds it through the one
+/// that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkNamespace {
+    /// The open file that holds it, in the process of the network: `/proc/<pid>/fd/<descriptor>`.
+    pub descriptor: i32,
+    /// Its inode, the number in `net:[4026532000]`: by the time that it is opened, the descriptor may be another's.
+    pub inode: u64,
+}
+
 /// An end of the network: sockets are opened here.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
     /// The host's own address.
     fn address(&self) -> Ipv4Addr;
+
+    /// The kernel's namespace that it is. None on a network that has no namespaces.
+    fn namespace(&self) -> Option<NetworkNamespace> {
+        None
+    }
 
     /// The address the other end would see for a connection to `to`.
     fn source_for(&self, to: Ipv4Addr) -> Ipv4Addr;
@@ -185,6 +204,19 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// `AddrInUse` when the port is taken.
     async fn bind(&self, port: u16) -> io::Result<Box<dyn Datagram>>;
+
+    /// Sends an ICMP echo request and waits for the reply.
+    ///
+    /// # Errors
+    /// `TimedOut` when the request or the reply is dropped. An implementation that knows that no reply can come says so
+    /// without waiting.
+    async fn echo(&self, to: Ipv4Addr) -> io::Result<()>;
+
+    /// The means to run real programs where the host is: `None` where no kernel carries its packets.
+    #[cfg(target_os = "linux")]
+    fn place(&self) -> Option<kernel::process::Place> {
+        None
+    }
 }
 
 /// Accepts TCP connections.
@@ -215,4 +247,4 @@ pub trait Datagram: Send + Sync {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,9 +1,12 @@
-//! What runs in pods: programs in process, each seeing only what a container sees.
+//! What runs in pods: programs in process, each seeing only what a container sees, or the real ones in their place
+//! ([`images`]).
 
 pub mod coredns;
 pub mod curl;
 pub mod dns;
 pub mod nginx;
+#[cfg(target_os = "linux")]
+pub mod real;
 pub mod resolver;
 mod shell;
 #[cfg(test)]
@@ -12,6 +15,7 @@ pub mod vpc_resolver;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -67,6 +71,13 @@ pub struct Container {
     pub clock: Clock,
     /// Cancelled when the container has to stop.
     pub stop: CancellationToken,
+}
+
+impl Container {
+    /// `/etc/hosts`, as the kubelet writes it.
+    pub(crate) fn etc_hosts(&self) -> String {
+        resolver::hosts_file(self.host.address(), &self.hostname)
+    }
 }
 
 /// Name resolution of a pod.
@@ -153,18 +164,58 @@ const COREDNS_IMAGES: [&str; 4] = [
 /// Names of nginx's image.
 const NGINX_IMAGES: [&str; 4] = ["nginx", "library/nginx", "docker.io/nginx", "docker.io/library/nginx"];
 
+/// Folders that pods have for themselves when they run real programs: what this machine has in them, a program for one, is not seen there.
+pub const FOLDERS_OF_PODS: [&str; 2] = ["/run", "/tmp"];
+
+/// Binaries of this machine that run in the place of the programs in process. They need a network of the kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RealBinaries {
+    /// CoreDNS.
+    pub coredns: Option<PathBuf>,
+    /// nginx.
+    pub nginx: Option<PathBuf>,
+    /// curl, for commands in nginx's pods.
+    pub curl: Option<PathBuf>,
+}
+
 /// The images that the procedure and the cluster's add-ons use, by repository.
 pub fn default_images() -> Images {
+    images(&RealBinaries::default())
+}
+
+/// The same, with these binaries for what they are.
+pub fn images(binaries: &RealBinaries) -> Images {
     let mut images = Images::default();
-    let coredns: Arc<dyn Program> = Arc::new(coredns::CoreDns);
+    let (coredns, nginx) = programs(binaries);
     for name in COREDNS_IMAGES.into_iter().chain([COREDNS_IMAGE]) {
         images.insert(name, Arc::clone(&coredns));
     }
-    let nginx: Arc<dyn Program> = Arc::new(nginx::Nginx);
     for name in NGINX_IMAGES {
         images.insert(name, Arc::clone(&nginx));
     }
     images
+}
+
+type Programs = (Arc<dyn Program>, Arc<dyn Program>);
+
+/// What runs as CoreDNS and as nginx.
+#[cfg(target_os = "linux")]
+fn programs(binaries: &RealBinaries) -> Programs {
+    let coredns: Arc<dyn Program> = match &binaries.coredns {
+        Some(binary) => Arc::new(real::CoreDns::new(binary.clone())),
+        None => Arc::new(coredns::CoreDns),
+    };
+    let nginx: Arc<dyn Program> = match (&binaries.nginx, &binaries.curl) {
+        (None, None) => Arc::new(nginx::Nginx),
+        (nginx, curl) => Arc::new(real::Nginx::new(nginx.clone(), curl.clone())),
+    };
+    (coredns, nginx)
+}
+
+/// What runs as CoreDNS and as nginx: without the kernel's network no binary can.
+#[cfg(not(target_os = "linux"))]
+fn programs(_: &RealBinaries) -> Programs {
+    (Arc::new(coredns::CoreDns), Arc::new(nginx::Nginx))
 }
 
 /// The path of an image in a private registry of ECR, whose host is `<account>.dkr.ecr.<region>.amazonaws.com`.

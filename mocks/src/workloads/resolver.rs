@@ -40,6 +40,11 @@ pub enum ResolveError {
     TimedOut,
 }
 
+/// `/etc/hosts` of a machine with a name: that name and `localhost`.
+pub fn hosts_file(address: Ipv4Addr, hostname: &str) -> String {
+    format!("127.0.0.1\tlocalhost\n{address}\t{hostname}\n")
+}
+
 /// Resolves a name in a container: its own name, `localhost` and literal addresses without a query.
 ///
 /// # Errors

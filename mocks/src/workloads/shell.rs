@@ -66,11 +66,7 @@ async fn cat(container: &Container, paths: &[&str], io: &ExecIo) -> i32 {
             (Some(content), _) => Some(content),
             (None, "/etc/resolv.conf") => Some(Bytes::from(container.resolv_conf.to_string())),
             (None, "/etc/hostname") => Some(Bytes::from(format!("{}\n", container.hostname))),
-            (None, "/etc/hosts") => Some(Bytes::from(format!(
-                "127.0.0.1\tlocalhost\n{}\t{}\n",
-                container.host.address(),
-                container.hostname
-            ))),
+            (None, "/etc/hosts") => Some(Bytes::from(container.etc_hosts())),
             _ => None,
         };
         match content {

@@ -109,6 +109,10 @@ impl Host for TestHost {
         state.sockets.insert(address, sender);
         Ok(Box::new(TestSocket { net: self.net.clone(), address, receiver: tokio::sync::Mutex::new(receiver) }))
     }
+
+    async fn echo(&self, to: Ipv4Addr) -> io::Result<()> {
+        if self.net.0.lock().cut.contains(&to) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
 }
 
 struct TestListener(tokio::sync::Mutex<mpsc::UnboundedReceiver<Accepted>>);

@@ -2,8 +2,8 @@
 
 use rstest::rstest;
 
-use super::{conclusion, fail};
-use crate::diagnosis::diagnose;
+use super::{can_be_mended, conclusion, fail};
+use crate::diagnosis::{Conclusion, diagnose};
 use crate::invariants::fixture::documented;
 use crate::observation::{DnsService, Kubernetes, Observation, Pod, ProbeRequest, ProbeResult, Unread};
 
@@ -25,6 +25,28 @@ fn edit(observation: &mut Observation, index: usize, from: &str, to: &str) {
     let corefile = kubernetes(observation, index).corefile.as_mut().unwrap();
     assert!(corefile.contains(from), "{from}");
     *corefile = corefile.replace(from, to);
+}
+
+/// The CoreDNS pods of cluster 1 run another Corefile than the one that is there.
+fn run_another(observation: &mut Observation) {
+    let kubernetes = kubernetes(observation, 0);
+    let pods = kubernetes.coredns_pods.iter().map(|pod| (pod.name.clone(), "0".repeat(128)));
+    kubernetes.coredns_running = pods.collect();
+}
+
+/// A pod with the name server of its node asks no CoreDNS.
+#[test]
+fn a_pod_with_the_dns_of_its_node() {
+    let (topology, mut observation) = documented(2);
+    kubernetes(&mut observation, 0).resolv_conf = Some("nameserver 10.1.0.2\n".to_owned());
+    fail(&mut observation, 0, 1);
+    for it in diagnose(&topology, &observation) {
+        let asks = conclusion(&it).starts_with("POD_ASKS_ANOTHER_RESOLVER pod tidb-ns-1/sample-nginx of tidb-1");
+        let by_nginx = matches!(&it.probe.request, ProbeRequest::Http { pod, .. } if pod == "sample-nginx");
+        assert_eq!(asks, by_nginx, "{it:#?}");
+    }
+    kubernetes(&mut observation, 0).resolv_conf = Some("nameserver 169.254.20.10\n".to_owned());
+    assert!(diagnose(&topology, &observation).iter().all(|it| conclusion(it).starts_with("not known")));
 }
 
 /// Every probe by name from cluster 1 to cluster 2 has this conclusion.
@@ -65,8 +87,27 @@ fn edit(observation: &mut Observation, index: usize, from: &str, to: &str) {
     |o: &mut Observation| for target in &mut o.clusters[1].load_balancers[0].listeners[0].targets { target.health = "unhealthy".into() })]
 #[case::no_nginx_service("NAME_WITHOUT_SERVICE service tidb-ns-2/sample-nginx-peer of tidb-2",
     |o: &mut Observation| kubernetes(o, 1).nginx_service = None)]
-#[case::not_headless("NAME_WITHOUT_SERVICE service tidb-ns-2/sample-nginx-peer of tidb-2",
+#[case::not_headless("not known: nothing that was observed stops it",
     |o: &mut Observation| kubernetes(o, 1).nginx_service.as_mut().unwrap().headless = false)]
+#[case::no_namespace("NAMESPACE_MISSING namespace tidb-ns-2 of tidb-2", |o: &mut Observation| {
+    kubernetes(o, 1).namespaces.remove("tidb-ns-2");
+    (kubernetes(o, 1).nginx, kubernetes(o, 1).nginx_service) = (None, None);
+})]
+#[case::namespaces_of_the_plugin("COREFILE_NAME_NOT_SERVED configmap kube-system/coredns of tidb-2",
+    |o: &mut Observation| edit(o, 1, "pods insecure", "pods insecure\n        namespaces kube-system"))]
+#[case::outdated("COREDNS_POD_OUTDATED pod kube-system/", |o: &mut Observation| run_another(o))]
+#[case::reload_once_a_day("COREFILE_RELOAD_SLOW configmap kube-system/coredns of tidb-1", |o: &mut Observation| {
+    edit(o, 0, "    reload\n", "    reload 24h\n");
+    run_another(o);
+})]
+#[case::no_coredns_at_the_peer("COREDNS_PODS_MISSING deployment kube-system/coredns of tidb-2", |o: &mut Observation| {
+    kubernetes(o, 1).coredns_pods.clear();
+    service(o).ready_endpoints.clear();
+})]
+#[case::service_over_udp("DNS_SERVICE_PORT_MISMATCH service kube-system/across-cluster-dns-tcp of tidb-2", |o: &mut Observation| {
+    service(o).ports[0].2 = "UDP".to_owned();
+    o.clusters[1].load_balancers[0].listeners.clear();
+})]
 #[case::no_pod("NAME_WITHOUT_POD pod tidb-ns-2/sample-nginx of tidb-2", |o: &mut Observation| kubernetes(o, 1).nginx = None)]
 #[case::no_hostname("NAME_WITHOUT_POD pod tidb-ns-2/sample-nginx of tidb-2", |o: &mut Observation| nginx(o).hostname = None)]
 #[case::not_ready("POD_NOT_READY pod tidb-ns-2/sample-nginx of tidb-2", |o: &mut Observation| nginx(o).ready = false)]
@@ -94,7 +135,13 @@ fn by_name(#[case] expected: &str, #[case] deviate: Deviate) {
     let (topology, mut observation) = documented(2);
     deviate(&mut observation);
     fail(&mut observation, 0, 1);
-    let by_name = diagnose(&topology, &observation)
+    let all = diagnose(&topology, &observation);
+    for it in &all {
+        if let Conclusion::Stopped(cause) = &it.conclusion {
+            can_be_mended(cause, &observation);
+        }
+    }
+    let by_name = all
         .into_iter()
         .filter(|it| it.from.0 == 0 && it.to.0 == 1 && !matches!(it.probe.request, ProbeRequest::Tcp { .. }));
     let found: Vec<String> = by_name.map(|it| conclusion(&it)).collect();

@@ -7,7 +7,7 @@ mod faults;
 mod properties;
 mod stops;
 
-use super::{Conclusion, Diagnosis, told};
+use super::{Cause, Conclusion, Diagnosis, Mend, told};
 use crate::observation::{Observation, ProbeRequest, ProbeResult};
 use crate::report::diagnosis_lines;
 use crate::topology::Topology;
@@ -28,6 +28,19 @@ fn conclusion(diagnosis: &Diagnosis) -> String {
         Conclusion::Clear => "clear".to_owned(),
         Conclusion::Stopped(cause) => format!("{} {}", cause.code, cause.resources[0]),
         Conclusion::Unknown { reason } => format!("not known: {reason}"),
+    }
+}
+
+/// A cause says what mends it, and a person can paste the commands: every id in them is one of the observation.
+fn can_be_mended(cause: &Cause, observation: &Observation) {
+    let Mend { commands, advice } = &cause.mend;
+    assert!(!commands.is_empty() || advice.is_some(), "{cause:#?}");
+    let seen = serde_json::to_string(observation).unwrap();
+    let ids = ["acl-", "arn:", "eni-", "i-", "pcx-", "rtb-", "sg-", "subnet-", "vpc-"];
+    for word in commands.iter().flat_map(|command| command.split([' ', '=', ',', ')'])) {
+        if ids.iter().any(|kind| word.starts_with(kind)) && word.contains(|c: char| c.is_ascii_digit()) {
+            assert!(seen.contains(&format!("\"{word}\"")), "{word} is of nothing that was seen: {cause:#?}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use acrossk8s_vpc::{AclEntry, PeeringState, RulePeer, RuleProtocol, Way};
 use rstest::rstest;
 
-use super::fail;
+use super::{can_be_mended, fail};
 use crate::diagnosis::{Cause, Conclusion, diagnose};
 use crate::invariants::fixture::documented;
 use crate::observation::{ClusterObservation, LoadBalancer, Observation, Rule};
@@ -43,6 +43,7 @@ fn cause(deviate: Deviate, code: &str) -> Cause {
     for it in found {
         match it.conclusion {
             Conclusion::Stopped(cause) if cause.code.as_str() == code => {
+                can_be_mended(&cause, &observation);
                 assert!(!it.legs.last().is_some_and(|leg| leg.passed), "{:#?}", it.legs);
                 return *cause;
             }
@@ -149,14 +150,14 @@ fn cause(deviate: Deviate, code: &str) -> Cause {
     "BAD_STATE", Way::Forward, "load-balancer ", "aws elbv2 wait load-balancer-available --region us-west-2",
     |_: &mut Topology, o: &mut Observation| balancer(o).state = "provisioning".to_owned())]
 #[case::no_listener(
-    "ELBV2_LISTENERS_MISMATCH", Way::Forward, "load-balancer ", "apply -f dns-lb.yaml",
+    "ELBV2_LISTENERS_MISMATCH", Way::Forward, "load-balancer ", "--port 53 --protocol TCP",
     |_: &mut Topology, o: &mut Observation| balancer(o).listeners[0].port = 5353)]
 #[case::no_targets(
     "ELBV2_LISTENER_HAS_NO_TG", Way::Forward, "load-balancer ",
     "--targets Id=i-00000000000000200 Id=i-00000000000000201",
     |_: &mut Topology, o: &mut Observation| balancer(o).listeners[0].targets.clear())]
 #[case::no_targets_in_zone(
-    "ELBV2_NO_TARGETS_IN_AZ", Way::Forward, "load-balancer ", "cross-zone-load-balancing-enabled=true",
+    "ELBV2_NO_TARGETS_IN_AZ", Way::Forward, "load-balancer ", "Key=load_balancing.cross_zone.enabled,Value=true",
     |_: &mut Topology, o: &mut Observation| balancer(o).cross_zone = false)]
 #[case::no_interface_there(
     "NO_POSSIBLE_DESTINATION", Way::Forward, "vpc vpc-00000000000000200 of tidb-2",

@@ -1,4 +1,4 @@
-//! Add-ons. They are records only: what runs in a cluster is its provisioner's.
+//! Add-ons. They are records only: what runs in a cluster is its provisioner's, and so is carrying an update out.
 
 use crate::aws::eks::clusters::{find, find_mut};
 use crate::aws::eks::errors::{in_use, invalid_parameter, not_found};
@@ -101,12 +101,13 @@ pub(super) fn update_addon(
     params.extend(new.configuration.clone().map(|text| ("ConfigurationValues", text)));
     params.extend(conflicts.map(|how| ("ResolveConflicts", how)));
     let id = uuid(&state.ids.hex(32));
+    let status = if state.eks.addon_manager { UpdateStatus::InProgress } else { UpdateStatus::Successful };
     let record = find_mut(state, context, cluster)?;
     let addon = record.addons.get_mut(&new.name).ok_or_else(|| missing(cluster, &new.name))?;
     addon.version = version;
     addon.configuration = new.configuration.or(addon.configuration.take());
     addon.modified = context.now;
-    let update = Update { kind: "AddonUpdate", addon: new.name, params, created: context.now };
+    let update = Update { kind: "AddonUpdate", addon: new.name, params, created: context.now, status };
     record.updates.insert(id.clone(), update);
     Ok(id)
 }

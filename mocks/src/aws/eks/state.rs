@@ -10,6 +10,8 @@ use crate::clock::SimTime;
 pub struct Eks {
     /// Clusters by region and name.
     pub clusters: BTreeMap<(String, String), Cluster>,
+    /// Whether somebody carries the updates of add-ons out. Where nobody does they are successful at once.
+    pub addon_manager: bool,
 }
 
 /// A cluster.
@@ -106,7 +108,7 @@ pub struct Addon {
     pub tags: Tags,
 }
 
-/// An update of a cluster's add-on: `InProgress` in the answer that starts it, `Successful` after it.
+/// An update of a cluster's add-on: `InProgress` in the answer that starts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// `AddonUpdate`.
@@ -117,4 +119,17 @@ pub struct Update {
     pub params: Vec<(&'static str, String)>,
     /// When it was started.
     pub created: SimTime,
+    /// How it stands.
+    pub status: UpdateStatus,
+}
+
+/// How an update stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateStatus {
+    /// It is to be carried out.
+    InProgress,
+    /// It was.
+    Successful,
+    /// It was not, and why.
+    Failed(String),
 }

@@ -5,12 +5,12 @@
 mod errors;
 mod fabric;
 mod health;
-mod listeners;
-mod load_balancers;
+pub(crate) mod listeners;
+pub(crate) mod load_balancers;
 mod rules;
 mod service;
 pub mod state;
-mod target_groups;
+pub(crate) mod target_groups;
 pub mod wire;
 
 pub use fabric::fabric;

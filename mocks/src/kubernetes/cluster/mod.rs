@@ -201,6 +201,11 @@ impl Cluster {
         self.client.clone()
     }
 
+    /// Its nodes.
+    pub fn nodes(&self) -> &[Arc<NodeAgent>] {
+        &self.nodes
+    }
+
     /// What exists in the cluster, as its controllers see it.
     pub fn informers(&self) -> &Arc<Informers> {
         &self.informers

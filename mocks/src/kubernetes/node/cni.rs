@@ -38,12 +38,17 @@ impl NodeAgent {
         let daemon = self.site.informers.daemon_sets.get("kube-system", "aws-node");
         let (source_nat, excluded) = source_nat(daemon.as_deref());
         let host = HostSpec {
-            name: format!("{}/{}/{}", self.site.cluster, pod.namespace().unwrap_or_default(), pod.name_any()),
+            name: self.host_name(pod),
             vpc: self.site.vpc.clone(),
             address,
             kind: HostKind::Pod { node: self.spec.address, source_nat, excluded },
         };
         Ok(self.site.network.attach(host).await?)
+    }
+
+    /// What a pod is called on the network.
+    pub(super) fn host_name(&self, pod: &Pod) -> String {
+        format!("{}/{}/{}", self.site.cluster, pod.namespace().unwrap_or_default(), pod.name_any())
     }
 
     /// Takes a pod's address away from it. Does nothing for the node's own.

@@ -214,12 +214,6 @@ impl Slot {
         let namespace = pod.object().namespace().unwrap_or_default();
         let name = pod.object().name_any();
         let (ready, ready_changes) = watch::channel(false);
-        let host_network = spec.and_then(|spec| spec.host_network) == Some(true);
-        let hostname = match spec.and_then(|spec| spec.hostname.clone()) {
-            Some(hostname) => hostname,
-            None if host_network => pod.node().name.clone(),
-            None => name.clone(),
-        };
         let log = Log::default();
         {
             let mut state = self.state.lock();
@@ -227,7 +221,7 @@ impl Slot {
         }
         let container = Container {
             cluster: site.cluster.clone(),
-            hostname,
+            hostname: pod.hostname(),
             image,
             args: environment::arguments(&self.spec, &env),
             env,

@@ -18,6 +18,15 @@ pub fn private_domain(region: &str) -> String {
     }
 }
 
+/// The file of a node: what DHCP gives it in a VPC.
+pub(super) fn of_node(site: &Site) -> ResolvConf {
+    node(site.vpc_resolver, &site.region)
+}
+
+fn node(vpc_resolver: Ipv4Addr, region: &str) -> ResolvConf {
+    ResolvConf { nameservers: vec![vpc_resolver], search: vec![private_domain(region)], ndots: 1 }
+}
+
 /// The file for a pod, by its `dnsPolicy` and `dnsConfig`. A `ClusterFirst` pod on the host's network gets the node's.
 pub fn resolv_conf(site: &Site, namespace: &str, spec: &PodSpec) -> ResolvConf {
     build(site.cluster_dns, site.vpc_resolver, &site.region, namespace, spec)
@@ -26,7 +35,7 @@ pub fn resolv_conf(site: &Site, namespace: &str, spec: &PodSpec) -> ResolvConf {
 fn build(cluster_dns: Ipv4Addr, vpc_resolver: Ipv4Addr, region: &str, namespace: &str, spec: &PodSpec) -> ResolvConf {
     let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
     let host_network = spec.host_network == Some(true);
-    let node = ResolvConf { nameservers: vec![vpc_resolver], search: vec![private_domain(region)], ndots: 1 };
+    let node = node(vpc_resolver, region);
     let mut conf = match policy {
         "None" => ResolvConf { ndots: 1, ..ResolvConf::default() },
         "Default" => node,

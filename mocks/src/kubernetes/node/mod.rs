@@ -11,6 +11,7 @@ mod cni;
 mod container;
 mod dns;
 mod environment;
+mod files;
 mod kubelet;
 mod pod;
 mod registration;
@@ -36,6 +37,7 @@ use crate::network::{Host, HostKind, HostSpec, Network};
 use crate::workloads::Images;
 
 pub use dns::private_domain;
+pub use files::{ConnectedPod, HostFiles};
 
 /// What all nodes of a cluster share.
 pub struct Site {

@@ -78,6 +78,19 @@ impl PodWorker {
         self.host.get()
     }
 
+    pub(super) fn is_on_host_network(&self) -> bool {
+        self.object.spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
+    }
+
+    /// The name that its programs see.
+    pub(super) fn hostname(&self) -> String {
+        match self.object.spec.as_ref().and_then(|spec| spec.hostname.clone()) {
+            Some(hostname) => hostname,
+            None if self.is_on_host_network() => self.node().name.clone(),
+            None => self.object.name_any(),
+        }
+    }
+
     pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
     }

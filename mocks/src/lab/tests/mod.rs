@@ -1,6 +1,8 @@
 //! Whole labs.
 
+mod addon_updates;
 mod control;
+mod directory;
 mod pods;
 mod procedure;
 

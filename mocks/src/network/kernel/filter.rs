@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use acrossk8s_vpc::{AclEntry, Direction, Interface, RulePeer, RuleProtocol};
+use acrossk8s_vpc::{AclEntry, Direction, Fabric, Interface, RulePeer, RuleProtocol};
 use nlink::netlink::nftables::{CmpOp, CtDirection, CtState, Expr, PacketField, PayloadBase, Register, Rule};
 
 use super::layout::{Base, Ruleset, done, from, host, jump, to};
@@ -19,6 +19,7 @@ const UDP: u8 = 17;
 /// The rules of a router.
 pub(super) fn ruleset(view: &View<'_>, numbers: &mut Numbers) -> Ruleset {
     let mut rules = Ruleset::default();
+    sources(view, &mut rules);
     if let Some((device, _)) = &view.resolver {
         // Neither security groups nor ACLs filter what goes to the resolver, and nothing else comes from it.
         rules.base(Base::Forward, |rule| rule.match_oif(device).accept());
@@ -30,6 +31,18 @@ pub(super) fn ruleset(view: &View<'_>, numbers: &mut Numbers) -> Ruleset {
     groups(view, &mut rules);
     rules.base(Base::Forward, Rule::accept);
     rules
+}
+
+/// An interface sends in no other name than those of its own addresses, unless it is a load balancer's: the
+/// source/destination check (EC2 User Guide, "Elastic network interfaces").
+fn sources(view: &View<'_>, rules: &mut Ruleset) {
+    for port in view.ports.iter().filter(|port| !port.load_balancer) {
+        let set = format!("own-{}", port.id);
+        rules.sets.insert(set.clone(), port.interface.addresses.iter().copied().collect());
+        rules.base(Base::Forward, |rule| {
+            rule.match_iif(&port.device).match_not_in_set(PacketField::Ip4Saddr, &set).drop()
+        });
+    }
 }
 
 /// Network ACLs, first out of the subnet and then into it. What stays in a subnet is not asked about.
@@ -47,6 +60,11 @@ fn acls(view: &View<'_>, rules: &mut Ruleset) {
             for port in &ports {
                 rules.base(Base::Forward, |rule| jump(at(rule, direction, &port.device), &chain));
                 rules.chain(&chain, |rule| done(at(rule, opposite(direction), &port.device)));
+                if direction == Direction::Ingress {
+                    // The router itself sends nothing but "fragmentation needed" (VPC User Guide, "Network ACLs and path
+                    // MTU discovery": it has to be allowed).
+                    rules.base(Base::Send, |rule| jump(rule.match_oif(&port.device), &chain));
+                }
             }
             let mut entries: Vec<&AclEntry> =
                 entries.iter().filter(|entry| entry.egress == (direction == Direction::Egress)).collect();
@@ -126,13 +144,13 @@ fn peers(view: &View<'_>, rules: &mut Ruleset, direction: Direction, peer: &Rule
         RulePeer::Group(group) => group,
     };
     let set = format!("members-{group}");
-    rules.sets.entry(set.clone()).or_insert_with(|| members(view, group));
+    let Some(vpc) = view.fabric.security_groups.get(group).map(|group| group.vpc.as_str()) else { return Vec::new() };
     let mut ways: Vec<Matcher> = Vec::new();
-    for prefix in ["en-", "px-"] {
-        let set = set.clone();
+    if let Some(devices) = devices(view, vpc) {
+        rules.sets.entry(set.clone()).or_insert_with(|| members(view.fabric, group));
         ways.push(Box::new(move |rule| match direction {
-            Direction::Egress => rule.match_oif_prefix(prefix).match_daddr_in_set(&set),
-            Direction::Ingress => rule.match_iif_prefix(prefix).match_saddr_in_set(&set),
+            Direction::Egress => rule.match_oif_prefix(&devices).match_daddr_in_set(&set),
+            Direction::Ingress => rule.match_iif_prefix(&devices).match_saddr_in_set(&set),
         }));
     }
     // What a load balancer passes on has its client's address, and counts as the load balancer's all the same.
@@ -145,18 +163,22 @@ fn peers(view: &View<'_>, rules: &mut Ruleset, direction: Direction, peer: &Rule
     ways
 }
 
-/// Addresses of the interfaces that carry a group, as far as a rule in this VPC can refer to it: those of the VPC and of
-/// VPCs in the same region. Load balancers are told by their devices.
-fn members(view: &View<'_>, group: &str) -> BTreeSet<Ipv4Addr> {
+/// How the devices begin by which the interfaces of a VPC send here, if rules can refer to their groups: those of this
+/// VPC, or the peering connection to another one of the region. Addresses alone would not do: those of two peers may be
+/// the same. Load balancers pass on what is others', and are not among them.
+fn devices(view: &View<'_>, vpc: &str) -> Option<String> {
+    if vpc == view.vpc {
+        return Some("en-".to_owned());
+    }
     let region = |vpc: &str| view.fabric.vpcs.get(vpc).map(|vpc| vpc.region.as_str());
-    let balanced = |id: &str| view.ports.iter().any(|port| port.load_balancer && port.id == id);
-    let visible = |interface: &Interface| {
-        let vpc = view.fabric.subnets.get(&interface.subnet).map(|subnet| subnet.vpc.as_str());
-        vpc.is_some_and(|vpc| vpc == view.vpc || region(vpc) == region(view.vpc))
-    };
-    let carries = |interface: &Interface| interface.security_groups.iter().any(|id| id == group);
-    let members = view.fabric.interfaces.iter().filter(|(id, it)| carries(it) && visible(it) && !balanced(id));
-    members.flat_map(|(_, interface)| interface.addresses.iter().copied()).collect()
+    let mut peer = view.peerings.values().filter(|(_, other)| *other == vpc && region(vpc) == region(view.vpc));
+    peer.next().map(|(device, _)| device.clone())
+}
+
+/// Addresses of the interfaces that carry a group.
+fn members(fabric: &Fabric, group: &str) -> BTreeSet<Ipv4Addr> {
+    let carrying = fabric.interfaces.values().filter(|it| it.security_groups.iter().any(|id| id == group));
+    carrying.flat_map(|interface| interface.addresses.iter().copied()).collect()
 }
 
 /// What tells the packets of a protocol apart. ICMP's ports are type and code.

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::echo;
 use super::namespace::Namespace;
+use super::process::Place;
 use crate::network::breaking::End;
-use crate::network::{BoxStream, Datagram, Host, HostSpec, Listener};
+use crate::network::{BoxStream, Datagram, Host, HostSpec, Listener, NetworkNamespace};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -47,6 +50,11 @@ impl KernelHost {
     }
 }
 
+/// Whether an error of a socket may be about a datagram that was sent before.
+fn is_news(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused || error.raw_os_error() == Some(Errno::EMSGSIZE as i32)
+}
+
 /// Only IPv4 sockets are opened.
 fn v4(address: SocketAddr) -> io::Result<SocketAddrV4> {
     match address {
@@ -59,6 +67,10 @@ fn v4(address: SocketAddr) -> io::Result<SocketAddrV4> {
 impl Host for KernelHost {
     fn address(&self) -> Ipv4Addr {
         self.spec.address
+    }
+
+    fn namespace(&self) -> Option<NetworkNamespace> {
+        Some(self.namespace.place())
     }
 
     fn source_for(&self, to: Ipv4Addr) -> Ipv4Addr {
@@ -108,6 +120,21 @@ impl Host for KernelHost {
         let socket = UdpSocket::from_std(socket)?;
         Ok(Box::new(KernelSocket { network: Arc::clone(&self.network), socket, gone: self.gone.clone() }))
     }
+
+    async fn echo(&self, to: Ipv4Addr) -> io::Result<()> {
+        let socket = UdpSocket::from_std(self.open(echo::socket).await?)?;
+        tokio::select! {
+            () = self.gone.cancelled() => Err(io::ErrorKind::NotConnected.into()),
+            echoed = tokio::time::timeout(PATIENCE, echo::exchange(&socket, to)) => {
+                let late = || io::Error::new(io::ErrorKind::TimedOut, format!("{to} does not answer"));
+                echoed.unwrap_or_else(|_| Err(late()))
+            }
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        Some(Place::new(Arc::clone(&self.network), self.namespace.clone()))
+    }
 }
 
 struct KernelListener {
@@ -143,11 +170,16 @@ impl Datagram for KernelSocket {
             return Err(io::ErrorKind::NotConnected.into());
         }
         self.network.sync().await?;
-        match self.socket.send_to(payload, SocketAddr::V4(to)).await {
-            // News about an earlier datagram: they are for whoever receives, and this one has not been sent yet.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.socket.send_to(payload, SocketAddr::V4(to)).await.map(drop)
-            }
+        let send = || self.socket.send_to(payload, SocketAddr::V4(to));
+        let sent = match send().await {
+            // News about an earlier datagram, that it was refused or is too long: they are for whoever receives, and this one
+            // has not been sent yet.
+            Err(error) if is_news(&error) => send().await,
+            sent => sent,
+        };
+        match sent {
+            // kube-proxy refused it on the sender's own node. That it did is told by ICMP, to whoever receives.
+            Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => Ok(()),
             sent => sent.map(drop),
         }
     }

@@ -18,19 +18,28 @@
 //! - A socket is opened, and a datagram sent, when the kernel has been told all that AWS knew at that moment. A real
 //!   program started by hand in a namespace may be some milliseconds ahead of it.
 //! - A load balancer chooses among its targets at random for each connection, not by a hash.
-//! - Security groups remember a connection as long as the kernel's conntrack does, per VPC and not per interface.
+//! - Security groups remember every connection, as long as the kernel's conntrack does, per VPC and not per interface. On
+//!   AWS a rule that is removed ends no tracked connection either, but those that `0.0.0.0/0` allows in both directions
+//!   are not tracked, and end at once (EC2 User Guide, "Security group connection tracking").
+//! - "Fragmentation needed" comes from 192.0.0.8, what Linux uses in a router without addresses (RFC 7600); a network ACL
+//!   that allows it has to allow it from there. AWS does not say where it comes from.
+//! - ICMP messages are not limited in number.
 //! - Internet and NAT gateways lead nowhere.
 
 mod balancer;
 mod choice;
+mod echo;
 mod filter;
 mod host;
 mod layout;
+pub mod mounts;
 mod namespace;
 mod node;
+pub mod process;
 mod router;
 mod stack;
 mod state;
+pub mod user_namespace;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -45,8 +54,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::host::KernelHost;
 use self::namespace::{Crew, Namespace};
+use self::stack::Stack;
 use self::state::State;
-use super::{FabricSource, Host, HostSpec, Network, ServiceTable};
+use super::{Attempt, FabricSource, Host, HostSpec, Network, ServiceTable, Trial};
 
 /// The kernel's network.
 pub struct Kernel {
@@ -73,7 +83,19 @@ impl Kernel {
     /// # Errors
     /// Why not: `PermissionDenied` without the right to make network namespaces.
     pub async fn try_out() -> io::Result<()> {
-        stack::Stack::try_out(&Crew::start()?).await
+        Stack::try_out(&Crew::start()?).await
+    }
+
+    /// The same, of everything that it needs by itself.
+    pub async fn try_each() -> Trial {
+        let pair = match Crew::start() {
+            Ok(crew) => Stack::pair(&crew).await,
+            Err(error) => Err(error),
+        };
+        let namespaces = Attempt::of(&pair);
+        let Ok((mut one, mut other)) = pair else { return Trial { namespaces, ..Trial::default() } };
+        let links = Attempt::of(&one.try_link(&mut other).await);
+        Trial { namespaces, links, filter: Attempt::of(&one.try_filter().await), ..Trial::default() }
     }
 
     /// A network without hosts that obeys a fabric. To be called within a runtime.
@@ -84,7 +106,7 @@ impl Kernel {
         let mut changes = source.changes();
         let crew = Crew::start()?;
         // Better now than with the first host.
-        stack::Stack::try_out(&crew).await?;
+        Stack::try_out(&crew).await?;
         let shared = Arc::new(Shared {
             source,
             crew,
@@ -199,7 +221,7 @@ impl Network for Kernel {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use futures::FutureExt as _;
@@ -222,12 +244,13 @@ mod tests {
         }
     }
 
-    async fn kernel() -> Option<Arc<Kernel>> {
+    /// A network, where it is allowed.
+    pub(crate) async fn kernel() -> Option<Arc<Kernel>> {
         let source = Empty(Arc::default(), watch::Sender::new(()));
         if kernel_is_allowed().await { Some(Kernel::new(Arc::new(source)).await.unwrap()) } else { None }
     }
 
-    async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    pub(super) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
         let wait = async {
             while !condition().await {
                 tokio::task::yield_now().await;

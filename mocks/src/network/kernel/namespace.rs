@@ -7,12 +7,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::getegid;
 use tokio::sync::oneshot;
+
+use crate::network::NetworkNamespace;
 
 /// Threads that enter namespaces: one can be making a namespace, which takes the kernel milliseconds, while the other
 /// opens sockets.
@@ -30,15 +34,27 @@ const SETTINGS: &[(&str, &str)] = &[
     // A load balancer sends out of the interface that a packet came in by, on purpose.
     ("net/ipv4/conf/all/send_redirects", "0"),
     ("net/ipv4/conf/default/send_redirects", "0"),
+    // A closed port refuses each datagram: callers count on it, and Linux would tell six of them at once.
+    ("net/ipv4/icmp_ratemask", "0"),
 ];
 
 /// A network namespace.
 #[derive(Debug, Clone)]
-pub(super) struct Namespace(Arc<File>);
+pub(super) struct Namespace {
+    file: Arc<File>,
+    inode: u64,
+}
+
+impl Namespace {
+    /// Where another process finds it.
+    pub(super) fn place(&self) -> NetworkNamespace {
+        NetworkNamespace { descriptor: self.file.as_raw_fd(), inode: self.inode }
+    }
+}
 
 impl AsFd for Namespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 }
 
@@ -82,9 +98,13 @@ impl Crew {
                 std::fs::write(Path::new("/proc/sys").join(name), value)
                     .map_err(|error| io::Error::new(error.kind(), format!("/proc/sys/{name}: {error}")))?;
             }
+            // Sockets for pings are for a range of groups, by default for none: for this process's own.
+            let group = getegid();
+            std::fs::write("/proc/sys/net/ipv4/ping_group_range", format!("{group} {group}"))?;
             // Absent where the kernel has no IPv6, and then there is nothing to switch off.
             let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-            Ok(Namespace(Arc::new(File::open("/proc/thread-self/ns/net")?)))
+            let file = File::open("/proc/thread-self/ns/net")?;
+            Ok(Namespace { inode: file.metadata()?.ino(), file: Arc::new(file) })
         })
         .await
     }

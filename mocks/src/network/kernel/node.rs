@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use acrossk8s_vpc::Fabric;
 use ipnet::Ipv4Net;
-use nlink::netlink::nftables::{IcmpxCode, NatStatement, Rule};
+use nlink::netlink::nftables::{IcmpxCode, NatStatement, PacketField, Rule};
 
 use super::choice::one_of;
 use super::layout::{Base, Layout, MAIN, RoutingRule, Ruleset, Via, disjoint, everything, from, host, jump, to};
@@ -16,12 +16,20 @@ use crate::network::{ServiceTable, Transport};
 const INTERFACES: u32 = 200;
 /// Tells packets that kube-proxy gives the node's address (`--masquerade-bit` 14).
 const MASQUERADE: u32 = 1 << 14;
+/// Tells connections that are the node's to the outside: those that came to its own address, and those that pods open to the
+/// outside of the VPC. What pods send on them leaves by the interface that has the node's address, everything else by the
+/// pods' own (the VPC CNI's `AWS_VPC_K8S_CNI_CONNMARK`).
+const BY_NODE: u32 = 0x80;
 
 /// Priorities of the VPC CNI's routing rules (amazon-vpc-cni-k8s, `pkg/networkutils`).
 mod priority {
     pub const TO_POD: u32 = 512;
+    pub const BY_NODE: u32 = 1024;
     pub const FROM_POD: u32 = 1536;
 }
+
+/// Devices that lead to pods.
+pub(super) const PODS: &str = "po-";
 
 /// A pod of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,20 +74,26 @@ impl Node<'_> {
             }
             layout.route(table, everything(), Via::Device(port.device.clone()));
             for (address, pod) in self.pods.iter().filter(|(address, _)| port.interface.addresses.contains(address)) {
-                // What is translated leaves by the interface that has the node's address.
-                let blocks = if pod.source_nat { self.untranslated(pod) } else { vec![everything()] };
-                layout.rules.extend(blocks.into_iter().map(|block| RoutingRule {
+                layout.rules.insert(RoutingRule {
                     priority: priority::FROM_POD,
+                    // What comes back in its name from outside is not the pod's to send.
+                    input: Some(pod.device.clone()),
                     from: Some(host(*address)),
-                    to: Some(block),
                     table,
                     ..RoutingRule::default()
-                }));
+                });
             }
         }
         if let Some(services) = self.services {
             self.proxy(services, &mut layout.filter);
         }
+        let (priority, mark) = (priority::BY_NODE, Some(BY_NODE));
+        layout.rules.insert(RoutingRule { priority, mark, table: MAIN, ..RoutingRule::default() });
+        if let Some(primary) = primary {
+            let own = |rule: Rule| to(rule.match_iif(&primary.device), host(self.address));
+            layout.filter.base(Base::Mark, |rule| own(rule).set_ct_mark(BY_NODE));
+        }
+        layout.filter.base(Base::Mark, |rule| rule.match_iif_prefix(PODS).restore_mark_from_ct());
         self.translate(&mut layout.filter);
         layout
     }
@@ -93,7 +107,14 @@ impl Node<'_> {
     /// Source NAT of the VPC CNI, after that of kube-proxy.
     fn translate(&self, rules: &mut Ruleset) {
         let node = NatStatement::snat(self.address).fully_random();
-        rules.base(Base::Postrouting, |rule| rule.match_mark_masked(MASQUERADE, MASQUERADE).nat(node.clone()));
+        let masqueraded = |rule: Rule| rule.match_mark_masked(MASQUERADE, MASQUERADE);
+        for port in self.ports.iter().filter(|port| !port.interface.addresses.contains(&self.address)) {
+            // kube-proxy takes the address of the interface that the packet leaves by.
+            let Some(own) = port.interface.addresses.first() else { continue };
+            let own = NatStatement::snat(*own).fully_random();
+            rules.base(Base::Postrouting, |rule| masqueraded(rule).match_oif(&port.device).nat(own));
+        }
+        rules.base(Base::Postrouting, |rule| masqueraded(rule).nat(node.clone()));
         let mut alike: BTreeMap<Vec<Ipv4Net>, BTreeSet<Ipv4Addr>> = BTreeMap::new();
         for (address, pod) in self.pods.iter().filter(|(_, pod)| pod.source_nat) {
             alike.entry(self.untranslated(pod)).or_default().insert(*address);
@@ -102,10 +123,15 @@ impl Node<'_> {
             let (translated, kept) = (format!("pods-{index}"), format!("kept-{index}"));
             rules.sets.insert(translated.clone(), pods);
             rules.blocks.insert(kept.clone(), blocks);
-            use nlink::netlink::nftables::PacketField::{Ip4Daddr, Ip4Saddr};
-            rules.base(Base::Postrouting, |rule| {
-                rule.match_in_set(Ip4Saddr, &translated).match_not_in_interval_set(Ip4Daddr, &kept).nat(node.clone())
+            let outbound = |rule: Rule| {
+                rule.match_in_set(PacketField::Ip4Saddr, &translated)
+                    .match_not_in_interval_set(PacketField::Ip4Daddr, &kept)
+            };
+            // After kube-proxy, which may have led it back into the VPC.
+            rules.base(Base::Prerouting, |rule| {
+                outbound(rule).match_iif_prefix(PODS).set_ct_mark(BY_NODE).set_mark(BY_NODE)
             });
+            rules.base(Base::Postrouting, |rule| outbound(rule).nat(node.clone()));
         }
     }
 

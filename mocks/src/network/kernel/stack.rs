@@ -11,6 +11,7 @@ use nlink::netlink::neigh::Neighbor;
 use nlink::netlink::nftables::{Chain, CtState, Family, Rule, Set, SetElement};
 use nlink::netlink::route::{Ipv4Route, ResolvedRouteInterfaces, RouteConfig};
 use nlink::netlink::rule::RuleBuilder;
+use nlink::netlink::types::link::OperState;
 use nlink::netlink::types::route::RouteType;
 use nlink::netlink::{Connection, InterfaceRef, MessageBuilder, Nftables};
 
@@ -53,12 +54,27 @@ impl Stack {
     /// Finds out whether the kernel allows what the network needs: namespaces, links between them, nftables with NAT and
     /// connection tracking.
     pub(super) async fn try_out(crew: &Crew) -> io::Result<()> {
-        let (mut one, mut other) = (Self::make(crew).await?, Self::make(crew).await?);
-        Self::join((&mut one, "en-0"), (&mut other, "en-0"), 1500).await?;
+        let (mut one, mut other) = Self::pair(crew).await?;
+        one.try_link(&mut other).await?;
+        one.try_filter().await
+    }
+
+    /// Two namespaces to try things out with.
+    pub(super) async fn pair(crew: &Crew) -> io::Result<(Self, Self)> {
+        Ok((Self::make(crew).await?, Self::make(crew).await?))
+    }
+
+    /// Finds out whether links can be made.
+    pub(super) async fn try_link(&mut self, other: &mut Self) -> io::Result<()> {
+        Self::join((self, "en-0"), (other, "en-0"), 1500).await
+    }
+
+    /// Finds out whether packets can be filtered, translated and followed.
+    pub(super) async fn try_filter(&mut self) -> io::Result<()> {
         let mut layout = Layout::default();
         layout.filter.base(Base::Postrouting, Rule::masquerade);
         layout.filter.base(Base::Forward, |rule| rule.match_ct_state(CtState::ESTABLISHED).accept());
-        one.apply(&layout).await
+        self.apply(&layout).await
     }
 
     /// Whether it has a device.
@@ -200,16 +216,33 @@ impl Stack {
             .peer_address(MACS[1])
             .peer_netns_fd(b.namespace.as_fd());
         a.route.add_link(veth).await.map_err(failed(format_args!("make {a_device}")))?;
-        for (stack, device, other) in [(a, a_device, MACS[1]), (b, b_device, MACS[0])] {
+        let mut ends = [(a, a_device, MACS[1]), (b, b_device, MACS[0])];
+        for (stack, device, other) in &mut ends {
             let what = || failed(format!("set up {device}"));
-            let link = stack.route.get_link_by_name(device).await.map_err(what())?;
+            let link = stack.route.get_link_by_name(*device).await.map_err(what())?;
             let index = link.map(|link| link.ifindex()).ok_or_else(|| io::Error::other(format!("{device} is lost")))?;
-            stack.devices.insert(device.to_owned(), index);
+            stack.devices.insert((*device).to_owned(), index);
             stack.route.set_link_up(index).await.map_err(what())?;
-            let gateway = Neighbor::with_index(index, IpAddr::V4(GATEWAY)).lladdr(other).permanent();
+            let gateway = Neighbor::with_index(index, IpAddr::V4(GATEWAY)).lladdr(*other).permanent();
             stack.route.add_neighbor(gateway).await.map_err(what())?;
         }
+        for (stack, device, _) in &ends {
+            stack.carries(device).await?;
+        }
         Ok(())
+    }
+
+    /// Waits until a device carries packets. Linux takes note of the other end's coming up later, and loses until then what
+    /// is sent.
+    async fn carries(&self, device: &str) -> io::Result<()> {
+        loop {
+            let link = self.route.get_link_by_name(device).await.map_err(failed(format_args!("look at {device}")))?;
+            match link.map(|link| link.operstate()) {
+                Some(Some(OperState::Up)) => return Ok(()),
+                Some(_) => tokio::task::yield_now().await,
+                None => return Err(io::Error::other(format!("{device} is lost"))),
+            }
+        }
     }
 }
 

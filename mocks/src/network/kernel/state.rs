@@ -16,9 +16,11 @@ use super::router::{Far, Numbers, View, device};
 use super::stack::Stack;
 use crate::network::{HostKind, HostSpec, ServiceTable};
 
-/// The greatest packet within a VPC (EC2 User Guide, "Network MTU": jumbo frames), and over peering within a region.
+/// The greatest packet within a VPC, and over peering within a region (EC2 User Guide, "Network maximum transmission unit
+/// (MTU) for your EC2 instance": jumbo frames).
 const MTU: u32 = 9001;
-/// The greatest packet over peering between regions (VPC Peering Guide, "Limitations").
+/// The greatest packet over peering between regions (the same page: "inter-region VPC peering traffic"). A greater one is
+/// cut up, or dropped where it says "don't fragment"; the sender is told by ICMP.
 const MTU_BETWEEN_REGIONS: u32 = 8500;
 
 /// All namespaces of the network.

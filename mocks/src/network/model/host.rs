@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use acrossk8s_vpc::Protocol;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -15,7 +16,7 @@ use super::Shared;
 use super::conntrack::{Origin, Socket};
 use super::delivery::Undelivered;
 use crate::network::breaking::pair;
-use crate::network::{BoxStream, Datagram, Host, HostSpec, Listener, Transport};
+use crate::network::{BoxStream, Datagram, Host, HostSpec, Listener};
 
 /// Connections that wait to be accepted (Linux's net.core.somaxconn allows 4096; nothing here needs that many).
 const BACKLOG: usize = 256;
@@ -134,7 +135,7 @@ impl Host for ModelHost {
 
     async fn connect(&self, to: SocketAddrV4) -> io::Result<BoxStream> {
         self.station.present()?;
-        let delivery = self.network.deliver(&self.station, self.station.port(), to, Transport::Tcp)?;
+        let delivery = self.network.deliver(&self.station, self.station.port(), to, Protocol::Tcp)?;
         if let Some(stop) = delivery.unanswerable {
             return Err(Undelivered::Dropped { to, stop }.into());
         }
@@ -164,6 +165,13 @@ impl Host for ModelHost {
         sockets.insert(port, sender);
         let (network, station) = (self.network.clone(), self.station.clone());
         Ok(Box::new(ModelSocket { network, station, port, receiver: receiver.into() }))
+    }
+
+    async fn echo(&self, to: Ipv4Addr) -> io::Result<()> {
+        self.station.present()?;
+        let to = SocketAddrV4::new(to, 0);
+        let delivery = self.network.deliver(&self.station, 0, to, Protocol::Icmp)?;
+        delivery.unanswerable.map_or(Ok(()), |stop| Err(Undelivered::Dropped { to, stop }.into()))
     }
 }
 
@@ -215,14 +223,16 @@ impl Datagram for ModelSocket {
             }
             return Ok(());
         }
-        let sent = self.network.deliver(&self.station, self.port, to, Transport::Udp).and_then(|delivery| {
+        let sent = self.network.deliver(&self.station, self.port, to, Protocol::Udp).and_then(|delivery| {
             let server = delivery.to.socket(delivery.port);
             let origin = Origin { client: own, addressed: to, answerable: delivery.unanswerable.is_none() };
             let seen = self.network.conntrack.lock().remember(server, delivery.source, origin);
             let received = delivery.to.receive(delivery.port, Ok((payload.to_vec(), seen)));
-            match delivery.unanswerable {
-                Some(stop) => Err(Undelivered::Dropped { to, stop }),
-                None => received,
+            match (delivery.unanswerable, received) {
+                // A closed port says so by ICMP, which may pass where an answer would not, and the other way round.
+                (_, Err(Undelivered::Refused(_))) => Err(self.network.refused(to, &delivery.ways)),
+                (Some(stop), _) => Err(Undelivered::Dropped { to, stop }),
+                (None, received) => received,
             }
         });
         if let Err(undelivered) = sent {

@@ -11,11 +11,11 @@
 //! - Between the hosts of one node nothing of AWS applies: a pod reaches the pods of its node, and its node, whatever the
 //!   security groups say.
 //! - kube-proxy and load balancers choose by a hash over the flow rather than at random: the same in every run.
-//! - Only UDP sources get a port of their own when several clients share one translated address; TCP connections are
-//!   told apart by the pipe they are.
+//! - A translated source gets a port by a hash over the flow rather than at random. Only UDP sources then get yet another
+//!   one where two flows would look alike; TCP connections are told apart by the pipe they are.
 //! - What a socket exchanged is remembered until it is closed, not for conntrack's 30 or 120 seconds.
-//! - There is no loss, no delay, no MTU, no ICMP, and no connecting to a port that `listen(0)` or `bind(0)` picked
-//!   without being told it.
+//! - There is no loss, no delay, no MTU (a datagram of any size passes), no ICMP but echoes and refusals, and no
+//!   connecting to a port that `listen(0)` or `bind(0)` picked without being told it.
 
 mod conntrack;
 mod delivery;

@@ -1,6 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod agreement;
 mod datagrams;
+mod icmp;
+mod mtu;
+mod standing;
 mod streams;
 mod translation;
 
@@ -42,7 +46,7 @@ enum Kind {
 
 /// Whether the kernel's network can be tested. It cannot without privilege, and then the test says so and is about the
 /// model once more; where `ACROSSK8S_KERNEL_TESTS` is set, as in CI, that is an error.
-pub(in crate::network) async fn kernel_is_allowed() -> bool {
+pub(crate) async fn kernel_is_allowed() -> bool {
     let allowed = Kernel::try_out().await;
     if let Err(error) = &allowed {
         assert!(std::env::var_os("ACROSSK8S_KERNEL_TESTS").is_none(), "no kernel network: {error}");

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 use acrossk8s_corefile::Corefile;
-use sha2::{Digest, Sha512};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -166,7 +165,7 @@ impl Process {
         let env = |name: &str| self.container.env.get(name).cloned();
         let corefile = Corefile::parse_with_env(&text, &env)
             .map_err(|error| format!("{}:{} - Error during parsing: {}", self.path, error.line, error.message))?;
-        let hash = hash(&corefile);
+        let hash = corefile.sha512();
         Ok(Source { corefile, hash })
     }
 
@@ -292,9 +291,4 @@ impl Process {
             _ => drop(ready.send_replace(asked)),
         }
     }
-}
-
-/// The hash by which `reload` knows a Corefile, in hexadecimal digits.
-pub(super) fn hash(corefile: &Corefile) -> String {
-    Sha512::digest(corefile.token_json()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

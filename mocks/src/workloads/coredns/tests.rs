@@ -90,7 +90,7 @@ async fn the_logged_hash_is_the_one_that_real_clusters_log() {
 ";
     let parsed = acrossk8s_corefile::Corefile::parse(corefile).unwrap();
     assert_eq!(
-        process::hash(&parsed),
+        parsed.sha512(),
         "591cf328cccc12bc490481273e738df59329c62c0b729d94e8b61db9961c2fa5f046dd37f1cf888b953814040d180f5259497269\
          1cd6ff41be96639138a43908"
     );

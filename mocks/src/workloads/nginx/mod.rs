@@ -9,6 +9,8 @@ mod pages;
 #[cfg(test)]
 mod tests;
 
+pub use pages::WELCOME;
+
 use std::convert::Infallible;
 use std::net::SocketAddrV4;
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use super::SERVER;
 pub(super) const MODIFIED: &str = "Tue, 28 Dec 2021 15:28:38 GMT";
 pub(super) const MODIFIED_TAG: &str = "61cb2d26";
 
-/// The welcome page, 615 bytes.
-pub(super) const WELCOME: &str = "<!DOCTYPE html>
+/// The image's welcome page, 615 bytes.
+pub const WELCOME: &str = "<!DOCTYPE html>
 <html>
 <head>
 <title>Welcome to nginx!</title>

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Answer, arn, input};
 use crate::aws::eks::addons::{begin_addon_deletion, find_addon, update_addon};
 use crate::aws::eks::errors::{invalid_parameter, not_found};
-use crate::aws::eks::{Addon, NewAddon, Update, create_addon, find, tagging};
+use crate::aws::eks::{Addon, NewAddon, Update, UpdateStatus, create_addon, find, tagging};
 use crate::aws::wire::time::epoch_seconds;
 use crate::aws::{AwsError, Context, State};
 
@@ -66,17 +66,24 @@ pub(super) fn update(state: &mut State, context: &Context, cluster: &str, name: 
         ..NewAddon::default()
     };
     let id = update_addon(state, context, cluster, new, conflicts(body)?)?;
-    let made = find(state, context, cluster)?.updates.get(&id).map(|made| shape(&id, made, "InProgress"));
+    let made = find(state, context, cluster)?.updates.get(&id).map(|made| shape(&id, made, &UpdateStatus::InProgress));
     Ok(json!({ "update": made }))
 }
 
 pub(super) fn describe_update(state: &mut State, context: &Context, cluster: &str, id: &str) -> Answer {
     let found = find(state, context, cluster)?.updates.get(id);
     let found = found.ok_or_else(|| not_found(format!("No update found for ID: {id}")))?;
-    Ok(json!({ "update": shape(id, found, "Successful") }))
+    Ok(json!({ "update": shape(id, found, &found.status) }))
 }
 
-fn shape(id: &str, it: &Update, status: &str) -> Value {
+fn shape(id: &str, it: &Update, status: &UpdateStatus) -> Value {
+    let (status, errors) = match status {
+        UpdateStatus::InProgress => ("InProgress", json!([])),
+        UpdateStatus::Successful => ("Successful", json!([])),
+        UpdateStatus::Failed(why) => {
+            ("Failed", json!([{ "errorCode": "ConfigurationConflict", "errorMessage": why, "resourceIds": [] }]))
+        }
+    };
     let params: Vec<_> = it.params.iter().map(|(kind, value)| json!({ "type": kind, "value": value })).collect();
     json!({
         "id": id,
@@ -84,7 +91,7 @@ fn shape(id: &str, it: &Update, status: &str) -> Value {
         "type": it.kind,
         "params": params,
         "createdAt": epoch_seconds(it.created),
-        "errors": [],
+        "errors": errors,
     })
 }
 
