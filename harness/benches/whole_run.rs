@@ -41,7 +41,9 @@ fn benchmark(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut group = criterion.benchmark_group("whole run");
     group.sample_size(10).measurement_time(Duration::from_secs(20));
-    for (clusters, file) in [(2, "two-clusters.toml"), (3, "three-clusters.toml"), (5, "five-clusters.toml")] {
+    for (clusters, file) in
+        [(2, "two-clusters.toml"), (3, "three-clusters.toml"), (5, "five-clusters.toml"), (20, "twenty-clusters.toml")]
+    {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(file);
         let topology = scenario::read(&path).expect("the scenario is sound");
         let runs = tempfile::tempdir().expect("a directory");

@@ -109,7 +109,7 @@ impl Walk<'_, '_> {
             }
             _ => {
                 // There is nothing to forward to while the peer has no load balancer.
-                self.load_balancer()?;
+                self.load_balancer(&[])?;
                 let explanation = format!(
                     "the Corefile of {cluster} has no server block that forwards {zone}: names of {peer} are \
                              looked for in {cluster} itself"

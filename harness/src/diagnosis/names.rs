@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use acrossk8s_corefile::Upstream;
 use acrossk8s_vpc::Protocol;
 
 use super::code::Own;
@@ -99,7 +100,7 @@ impl<'a> Walk<'_, 'a> {
             return self.record(name);
         }
         let forward = self.forward_of_peer(server, name)?;
-        let balancer = self.load_balancer()?;
+        let balancer = self.load_balancer(&forward.to)?;
         let protocol = if forward.force_tcp { Protocol::Tcp } else { asked };
         self.each(&forward.to, |walk, upstream| {
             let upstream = walk.upstream(upstream, balancer)?;
@@ -111,8 +112,9 @@ impl<'a> Walk<'_, 'a> {
         })
     }
 
-    /// The load balancer in front of the peer's CoreDNS.
-    pub(super) fn load_balancer(&self) -> Walked<&'a LoadBalancer> {
+    /// The load balancer in front of the peer's CoreDNS: that of the Service's host name; where none has it, the one that has
+    /// an address among the upstreams, since packets go to addresses whatever the Service says by now.
+    pub(super) fn load_balancer(&self, upstreams: &[Upstream]) -> Walked<&'a LoadBalancer> {
         let (view, to) = (self.sight.view, self.to);
         let name = view.name(to);
         let at = || self.sight.resource("service", super::DNS_SERVICE, to);
@@ -141,7 +143,15 @@ impl<'a> Walk<'_, 'a> {
             return Err(none("has no host name: no load balancer was made for it".to_owned(), describe()));
         };
         self.sight.region_was_read(to, "load balancers")?;
-        let Ok(balancer) = view.load_balancer(to) else {
+        let at_upstream = |it: &&LoadBalancer| {
+            let is_its =
+                |upstream: &Upstream| matches!(upstream, Upstream::Address(at) if it.addresses.contains(at.ip()));
+            upstreams.iter().any(is_its)
+        };
+        let found = view
+            .load_balancer(to)
+            .or_else(|unseen| view.cluster(to)?.load_balancers.iter().find(at_upstream).ok_or(unseen));
+        let Ok(balancer) = found else {
             return Err(none(
                 format!("has the host name {hostname}, and no load balancer of its VPC has that"),
                 anew(),

@@ -222,6 +222,13 @@ impl<'a> Walk<'_, 'a> {
                 let pods = self.sight.kubectl(self.to, "-n kube-system get pods -l k8s-app=kube-dns -o wide");
                 Err(self.stop(Own::TargetsUnhealthy, at, explanation, Mend::by([pods])))
             }
+            // Packets may have got past it, and it is wrong all the same.
+            _ if by_name
+                && self.from != self.to
+                && let Err(Stopped::Cause(cause)) = self.load_balancer(&[]) =>
+            {
+                Err(Stopped::Cause(cause))
+            }
             _ => Err(Stopped::unknown(
                 "nothing that was observed stops it: CoreDNS may not have read its Corefile again yet or may answer from \
                  its cache (30 s), or what stopped it is gone or out of sight",

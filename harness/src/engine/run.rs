@@ -179,14 +179,15 @@ pub async fn execute<W: Send + Sync + 'static>(
     limits: Limits,
 ) -> Summary {
     let tasks = &graph.tasks;
-    let mut outcomes: BTreeMap<NodeIndex, Outcome> = BTreeMap::new();
-    let mut waiting: BTreeSet<NodeIndex> = tasks.node_indices().collect();
+    let mut schedule = Schedule::new(graph);
     let mut running = FuturesUnordered::new();
     loop {
-        start_ready(graph, &mut waiting, &mut outcomes, observer, cancel, |node| {
-            if running.len() >= limits.parallel.max(1) {
-                return false;
-            }
+        if cancel.is_cancelled() {
+            schedule.skip_all(observer);
+        }
+        while running.len() < limits.parallel.max(1)
+            && let Some(node) = schedule.next()
+        {
             let context = TaskContext {
                 task: tasks[node].id.as_str().into(),
                 world: world.clone(),
@@ -194,51 +195,74 @@ pub async fn execute<W: Send + Sync + 'static>(
                 observer: observer.clone(),
             };
             running.push(attempt(graph, node, context));
-            true
-        });
+        }
         let Some((node, outcome)) = running.next().await else { break };
-        outcomes.insert(node, outcome);
+        schedule.ended(node, outcome, observer);
     }
-    let outcomes = outcomes.into_iter().map(|(node, outcome)| (tasks[node].id.clone(), outcome)).collect();
+    let outcomes = schedule.outcomes.into_iter().map(|(node, outcome)| (tasks[node].id.clone(), outcome)).collect();
     Summary { outcomes }
 }
 
-/// Starts or skips every task of which that can be said, until nothing more can.
-fn start_ready<W>(
-    graph: &Graph<W>,
-    waiting: &mut BTreeSet<NodeIndex>,
-    outcomes: &mut BTreeMap<NodeIndex, Outcome>,
-    observer: &Arc<dyn Observer>,
-    cancel: &CancellationToken,
-    mut start: impl FnMut(NodeIndex) -> bool,
-) {
-    loop {
-        let mut progress = false;
-        for node in waiting.clone() {
-            let needs: Vec<_> = graph.tasks.neighbors_directed(node, Direction::Incoming).collect();
-            let skipped = if cancel.is_cancelled() {
-                Some("the run was interrupted".to_owned())
-            } else {
-                needs
-                    .iter()
-                    .find(|need| outcomes.get(need).is_some_and(|outcome| !outcome.is_success()))
-                    .map(|need| format!("{} did not succeed", graph.tasks[*need].id))
-            };
-            if let Some(because) = skipped {
-                let outcome = Outcome::Skipped { because };
-                observer.finished(&graph.tasks[node].id, &outcome, Duration::ZERO);
-                outcomes.insert(node, outcome);
-                waiting.remove(&node);
-                progress = true;
-            } else if needs.iter().all(|need| outcomes.contains_key(need)) && start(node) {
-                waiting.remove(&node);
-                progress = true;
+/// What can start, what waits, and what has ended.
+struct Schedule<'a, W> {
+    graph: &'a Graph<W>,
+    /// Tasks that wait, with how many of those that they need have not ended.
+    waiting: BTreeMap<NodeIndex, usize>,
+    /// Those of them that wait for none.
+    ready: BTreeSet<NodeIndex>,
+    outcomes: BTreeMap<NodeIndex, Outcome>,
+}
+
+impl<'a, W> Schedule<'a, W> {
+    fn new(graph: &'a Graph<W>) -> Self {
+        let tasks = &graph.tasks;
+        let needs = |node| tasks.neighbors_directed(node, Direction::Incoming).count();
+        let waiting: BTreeMap<_, _> = tasks.node_indices().map(|node| (node, needs(node))).collect();
+        let ready = waiting.iter().filter(|(_, needs)| **needs == 0).map(|(node, _)| *node).collect();
+        Self { graph, waiting, ready, outcomes: BTreeMap::new() }
+    }
+
+    /// A task that can start, which then waits no more.
+    fn next(&mut self) -> Option<NodeIndex> {
+        let node = self.ready.pop_first()?;
+        self.waiting.remove(&node);
+        Some(node)
+    }
+
+    /// A task has ended; those that need it wait for one less, or are skipped, and so on.
+    fn ended(&mut self, node: NodeIndex, outcome: Outcome, observer: &Arc<dyn Observer>) {
+        let tasks = &self.graph.tasks;
+        let mut ended = vec![(node, outcome)];
+        while let Some((node, outcome)) = ended.pop() {
+            for dependant in tasks.neighbors_directed(node, Direction::Outgoing) {
+                let Some(needs) = self.waiting.get_mut(&dependant) else { continue };
+                *needs -= 1;
+                if !outcome.is_success() {
+                    self.waiting.remove(&dependant);
+                    let because = format!("{} did not succeed", tasks[node].id);
+                    ended.push((dependant, skip(&tasks[dependant].id, because, observer)));
+                } else if *needs == 0 {
+                    self.ready.insert(dependant);
+                }
             }
-        }
-        if !progress {
-            return;
+            self.outcomes.insert(node, outcome);
         }
     }
+
+    /// Nothing more is started.
+    fn skip_all(&mut self, observer: &Arc<dyn Observer>) {
+        self.ready.clear();
+        for (node, _) in std::mem::take(&mut self.waiting) {
+            let outcome = skip(&self.graph.tasks[node].id, "the run was interrupted".to_owned(), observer);
+            self.outcomes.insert(node, outcome);
+        }
+    }
+}
+
+fn skip(id: &str, because: String, observer: &Arc<dyn Observer>) -> Outcome {
+    let outcome = Outcome::Skipped { because };
+    observer.finished(id, &outcome, Duration::ZERO);
+    outcome
 }
 
 /// Runs one task to its end, with its attempts.

@@ -16,6 +16,11 @@ use crate::topology::{Pair, Topology};
 
 const HEADING: &str = "Set up VPC peering";
 
+/// Requests that one Region lets be outstanding.
+///
+/// Source: Amazon VPC quotas, "Outstanding VPC peering connection requests"; it can be raised.
+const OUTSTANDING: usize = 25;
+
 /// `eksctl get cluster`.
 pub static GET_VPC_ID: Step = Step {
     id: "get-vpc-id",
@@ -52,7 +57,10 @@ pub static CREATE_PEERING: Step = Step {
     clauses: &["C2.2"],
     phase: Phase::Apply,
     each: Each::Pair,
-    needs: |_, scope| both(scope, "get-vpc-id"),
+    needs: |topology, scope| {
+        let earlier = fewer_outstanding(topology, scope).map(|pair| ("accept-peering", Scope::Pair(pair)));
+        both(scope, "get-vpc-id").into_iter().chain(earlier).collect()
+    },
     commands: |topology, scope| match scope {
         Scope::Pair(pair) => vec![format!(
             "aws ec2 create-vpc-peering-connection --region {} --vpc-id ${{vpc_id_{}}} --peer-vpc-id ${{vpc_id_{}}} --peer-region {}",
@@ -103,6 +111,16 @@ fn both(scope: Scope, step: &'static str) -> Vec<(&'static str, Scope)> {
         Scope::Pair(pair) => vec![(step, Scope::Cluster(pair.requester)), (step, Scope::Cluster(pair.accepter))],
         _ => Vec::new(),
     }
+}
+
+/// The pair whose request has to be accepted before that of another is made, so that no more are outstanding than a Region
+/// allows: they take turns.
+fn fewer_outstanding(topology: &Topology, scope: Scope) -> Option<Pair> {
+    let Scope::Pair(pair) = scope else { return None };
+    let region = |pair: &Pair| &topology.cluster(pair.requester).region;
+    let requests: Vec<Pair> = topology.pairs().into_iter().filter(|it| region(it) == region(&pair)).collect();
+    let turn = requests.iter().position(|it| *it == pair)?;
+    turn.checked_sub(OUTSTANDING).map(|earlier| requests[earlier])
 }
 
 pub(super) fn pair_of(scope: Scope) -> Result<Pair, Failure> {
@@ -323,4 +341,44 @@ fn without_connection(_: &Topology, scope: Scope) -> Vec<(&'static str, Scope)> 
         ("add-routes", Scope::Direction(one, two)),
         ("add-routes", Scope::Direction(two, one)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::invariants::fixture::documented;
+    use crate::procedure::tasks;
+
+    /// Requests are made as long as any can be, and the last is accepted first: the order in which most are outstanding.
+    #[test]
+    fn no_more_requests_are_outstanding_than_a_region_allows() {
+        let (mut topology, _) = documented(20);
+        for cluster in &mut topology.clusters {
+            cluster.region = "us-west-2".to_owned();
+        }
+        let tasks = tasks(&topology);
+        let of = |step: &str| tasks.iter().filter(|it| it.step.id == step).collect::<Vec<_>>();
+        let (requests, acceptances) = (of("create-peering"), of("accept-peering"));
+        let mut done: BTreeSet<String> =
+            tasks.iter().map(|it| it.id()).filter(|id| !id.contains("-peering/")).collect();
+        let (mut requested, mut accepted, mut most) = (0, 0, 0);
+        while accepted < requests.len() {
+            for it in &requests {
+                if !done.contains(&it.id()) && it.needs.iter().all(|need| done.contains(need)) {
+                    done.insert(it.id());
+                    requested += 1;
+                }
+            }
+            most = most.max(requested - accepted);
+            let next = acceptances
+                .iter()
+                .rev()
+                .find(|it| !done.contains(&it.id()) && it.needs.iter().all(|need| done.contains(need)));
+            assert!(next.is_some_and(|it| done.insert(it.id())), "nothing can be done after {accepted} of them");
+            accepted += 1;
+        }
+        assert_eq!((requested, most), (190, OUTSTANDING));
+    }
 }

@@ -65,16 +65,19 @@ impl LoadBalancerHosts {
             stays
         });
         let gone: Vec<Place> = present.attached.keys().filter(|place| !places.contains_key(*place)).cloned().collect();
-        for place in gone {
-            present.attached.remove(&place);
-            self.hosts.detach(&place.0, place.1).await;
+        for place in &gone {
+            present.attached.remove(place);
         }
-        for (place, name) in places {
-            if present.attached.contains_key(&place) {
-                continue;
-            }
+        join_all(gone.iter().map(|(vpc, address)| self.hosts.detach(vpc, *address))).await;
+        // All at once, so that the network is brought up to date once for all.
+        let missing = places.into_iter().filter(|(place, _)| !present.attached.contains_key(place));
+        let attaching = missing.map(async |(place, name)| {
             let host = HostSpec { name, vpc: place.0.clone(), address: place.1, kind: HostKind::LoadBalancer };
-            match self.hosts.attach(host).await {
+            let attached = self.hosts.attach(host).await;
+            (place, attached)
+        });
+        for (place, attached) in join_all(attaching).await {
+            match attached {
                 Ok(host) => drop(present.attached.insert(place, host)),
                 Err(error) => {
                     tracing::warn!(address = %place.1, %error, "an interface of a load balancer is not connected")

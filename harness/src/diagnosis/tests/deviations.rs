@@ -79,6 +79,13 @@ fn a_pod_with_the_dns_of_its_node() {
     |o: &mut Observation| service(o).hostname = None)]
 #[case::no_balancer("DNS_LOAD_BALANCER_MISSING service kube-system/across-cluster-dns-tcp of tidb-2",
     |o: &mut Observation| o.clusters[1].load_balancers.clear())]
+#[case::another_host_name("DNS_LOAD_BALANCER_MISSING service kube-system/across-cluster-dns-tcp of tidb-2",
+    |o: &mut Observation| service(o).hostname = Some("k8s-kubesyst-0123456789.elb.us-west-2.amazonaws.com".to_owned()))]
+#[case::another_host_name_and_no_endpoints("DNS_SERVICE_WITHOUT_ENDPOINTS service kube-system/across-cluster-dns-tcp of tidb-2",
+    |o: &mut Observation| {
+        service(o).hostname = Some("k8s-kubesyst-0123456789.elb.us-west-2.amazonaws.com".to_owned());
+        service(o).ready_endpoints.clear();
+    })]
 #[case::no_endpoints("DNS_SERVICE_WITHOUT_ENDPOINTS service kube-system/across-cluster-dns-tcp of tidb-2",
     |o: &mut Observation| service(o).ready_endpoints.clear())]
 #[case::target_port("DNS_SERVICE_PORT_MISMATCH service kube-system/across-cluster-dns-tcp of tidb-2",

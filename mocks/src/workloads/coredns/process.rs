@@ -44,8 +44,9 @@ pub(super) struct Process {
     retired: CancellationToken,
 }
 
-/// The text of a Corefile and the hash by which `reload` knows it.
+/// A Corefile as it was mounted, and the hash by which `reload` knows it.
 struct Source {
+    text: Vec<u8>,
     corefile: Corefile,
     hash: String,
 }
@@ -122,6 +123,10 @@ impl Process {
                 }
                 () = look => {}
             }
+            // The same text has the same hash.
+            if self.mounted().is_ok_and(|text| text == source.text) {
+                continue;
+            }
             let new = match self.read() {
                 Ok(new) if new.hash == source.hash => continue,
                 Ok(new) => new,
@@ -157,16 +162,21 @@ impl Process {
         self.metrics.set_only("coredns_reload_version_info", labels);
     }
 
+    /// The Corefile as it is mounted now.
+    fn mounted(&self) -> Result<Vec<u8>, String> {
+        let files = self.container.files.borrow();
+        let text = files.get(&self.path).ok_or_else(|| format!("open {}: no such file or directory", self.path))?;
+        Ok(text.to_vec())
+    }
+
     /// The Corefile as it is mounted now, with its syntax read.
     fn read(&self) -> Result<Source, String> {
-        let files = self.container.files.borrow().clone();
-        let content = files.get(&self.path).ok_or_else(|| format!("open {}: no such file or directory", self.path))?;
-        let text = String::from_utf8_lossy(content);
+        let text = self.mounted()?;
         let env = |name: &str| self.container.env.get(name).cloned();
-        let corefile = Corefile::parse_with_env(&text, &env)
+        let corefile = Corefile::parse_with_env(&String::from_utf8_lossy(&text), &env)
             .map_err(|error| format!("{}:{} - Error during parsing: {}", self.path, error.line, error.message))?;
         let hash = corefile.sha512();
-        Ok(Source { corefile, hash })
+        Ok(Source { text, corefile, hash })
     }
 
     /// Starts a configuration in the place of the present one, which stays where anything is refused. Returns how often
