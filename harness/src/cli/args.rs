@@ -165,7 +165,7 @@ pub struct FaultsArgs {
     /// The scenario.
     #[command(flatten)]
     pub scenario: ScenarioArgs,
-    /// Only these faults, by id; all when none is named.
+    /// Only these faults, by id, or two at once with + between their ids; all when none is named.
     #[arg(value_name = "FAULT")]
     pub faults: Vec<String>,
     /// List the catalogue and end.

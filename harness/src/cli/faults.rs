@@ -17,7 +17,7 @@ use super::{CommandError, topology};
 use crate::environment::{Embedded, EmbeddedOptions, Environment};
 use crate::events::{EventSink, Recorder};
 use crate::exit::ExitCode;
-use crate::faults::{Fault, REPORTED, Row, Shown, catalogue, draw, head, judge, legend, unguarded};
+use crate::faults::{Fault, REPORTED, Row, Shown, among, catalogue, draw, head, judge, legend, unguarded};
 use crate::run::{self, Options};
 use crate::run_directory::{self, RunDirectory};
 use crate::topology::Topology;
@@ -114,9 +114,10 @@ pub async fn faults(runs: &Path, args: &FaultsArgs, lab: EmbeddedOptions) -> Res
 /// The faults that were named, or all and some combinations.
 fn chosen(all: &[Fault], args: &FaultsArgs, seed: u64) -> Result<Vec<Fault>, CommandError> {
     let find = |id: &String| {
-        all.iter().find(|fault| fault.id == *id).cloned().ok_or_else(|| {
+        among(all, id).ok_or_else(|| {
             CommandError::usage(format!(
-                "there is no fault {id}\n  to mend it: `acrossk8s faults --list` lists those that there are"
+                "there is no fault {id}\n  to mend it: `acrossk8s faults --list` lists those that there are; two that do not \
+                 meddle with the same task are combined with + between them"
             ))
         })
     };

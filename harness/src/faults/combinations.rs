@@ -35,6 +35,7 @@ pub fn combine(a: &Fault, b: &Fault) -> Fault {
     both.of = vec![a.id.clone(), b.id.clone()];
     both.caught_by.extend(&b.caught_by);
     both.diagnosed = a.diagnosed.clone().and(b.diagnosed.clone());
+    both.beside.extend(&b.beside);
     both.leaves.extend(&b.leaves);
     both.touches.extend(b.touches.iter().cloned());
     both.topology = a.topology.clone().or_else(|| b.topology.clone());

@@ -75,9 +75,10 @@ pub fn judge(fault: &Fault, topology: &Topology, outcome: &Outcome) -> Judgement
     let stopped: BTreeMap<String, String> = outcome.failures.clone();
     let (diagnosed, not_known) = causes_named(topology, &outcome.diagnoses);
     let causes = fault.diagnosed.causes();
+    let is_allowed = |named: &Named| causes.contains(named) || !fault.of.is_empty() && fault.beside.contains(named);
     let all_are_due = fault.luck.is_none() && (fault.of.is_empty() || diagnosed.is_empty());
     Judgement {
-        misdiagnosed: diagnosed.difference(&causes).copied().collect(),
+        misdiagnosed: diagnosed.iter().filter(|it| !is_allowed(it)).copied().collect(),
         undiagnosed: causes.difference(&diagnosed).copied().filter(|_| all_are_due).collect(),
         not_known: if fault.luck.is_some() { BTreeSet::new() } else { not_known },
         diagnosed,

@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::diagnosis::Diagnosed;
+use crate::diagnosis::{Diagnosed, Named};
 use crate::engine::{Done, Failure, TaskContext};
 use crate::environment::EmbeddedOptions;
 use crate::procedure::{Body, Scope, Task, World};
@@ -69,6 +69,8 @@ pub struct Fault {
     pub luck: Option<&'static str>,
     /// What its failed probes are diagnosed with: the true cause, which is what it does wrong.
     pub diagnosed: Diagnosed,
+    /// What it is diagnosed with besides in a combination, where the other fault hides what it is known by alone.
+    pub beside: BTreeSet<Named>,
     /// The faults that it combines; none for a fault of its own.
     pub of: Vec<String>,
     /// What teardown cannot take away, in words that it tells of it with; everything else has to be gone.
@@ -92,6 +94,7 @@ impl Fault {
             may_fail: BTreeSet::new(),
             luck: None,
             diagnosed,
+            beside: BTreeSet::new(),
             of: Vec::new(),
             leaves: BTreeSet::new(),
             touches: BTreeSet::new(),
@@ -110,6 +113,12 @@ impl Fault {
     /// The tasks that have to fail.
     fn stops(mut self, tasks: &[&str]) -> Self {
         self.stops.extend(tasks.iter().map(|task| (*task).to_owned()));
+        self
+    }
+
+    /// What it may be diagnosed with in a combination.
+    fn or_beside_another(mut self, diagnosed: &Diagnosed) -> Self {
+        self.beside.extend(diagnosed.causes());
         self
     }
 
@@ -255,7 +264,15 @@ pub fn catalogue(topology: &Topology) -> Vec<Fault> {
     .concat()
 }
 
-/// The fault of a topology with an id.
+/// The fault of a topology with an id, or the combination of two with `+` between theirs.
 pub fn find(topology: &Topology, id: &str) -> Option<Fault> {
-    catalogue(topology).into_iter().find(|fault| fault.id == id)
+    among(&catalogue(topology), id)
+}
+
+/// The same, of a catalogue.
+pub fn among(catalogue: &[Fault], id: &str) -> Option<Fault> {
+    let fault = |id: &str| catalogue.iter().find(|fault| fault.id == id);
+    let Some((a, b)) = id.split_once('+') else { return fault(id).cloned() };
+    let (a, b) = fault(a).zip(fault(b))?;
+    are_compatible(a, b).then(|| combine(a, b))
 }

@@ -66,6 +66,8 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
             let delete = clients.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(id);
             delete.send().await.map(drop).map_err(|error| aws_failure("the peering cannot be deleted", &error))
         })
+        // Where no route leads to it, its own state is what keeps one from doing so.
+        .or_beside_another(&Diagnosed::between(Own::PeeringNotActive, "vpc-peering-connection"))
         .caught_by(&["peering-exists"]),
     ];
     // Within one region it need not be named.

@@ -33,12 +33,14 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
         .caught_by(&["route-to-peer"]),
         Fault::new(
             "route-table-forgotten",
-            "one of the route tables of cluster 1 gets no route to cluster 2",
+            "one of the route tables of the nodes of cluster 1 gets no route to cluster 2",
             Diagnosed::at("NO_ROUTE_TO_DESTINATION", "route-table", ONE),
         )
         .after(ROUTES, |context| async move {
             let tables = tables(&context).await?;
-            let last = tables.last().ok_or_else(|| Failure::new("there is no route table"))?;
+            // Nodes are in private subnets; nothing is asked from the public ones.
+            let is_private = |it: &&RouteTable| it.routes().iter().any(|route| route.nat_gateway_id().is_some());
+            let last = tables.iter().rfind(is_private).ok_or_else(|| Failure::new("no route table is private"))?;
             let (clients, destination) = (context.world().aws(ONE)?, block_of(&context).to_string());
             let delete = clients.ec2.delete_route().route_table_id(id(last)).destination_cidr_block(destination);
             delete.send().await.map(drop).map_err(|error| aws_failure("a route cannot be deleted", &error))
