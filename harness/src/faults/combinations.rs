@@ -5,14 +5,16 @@ use rand::seq::SliceRandom as _;
 
 use super::Fault;
 
-/// Whether two faults can be made at once: both let the run go on to its verdicts, they do not meddle with the same task,
-/// and at most one of them wants another topology.
+/// Whether two faults can be made at once: both let the run go on to its verdicts, they do not meddle with the same task
+/// nor with one that the other counts on, and at most one of them wants another topology.
 pub fn are_compatible(a: &Fault, b: &Fault) -> bool {
     a.id != b.id
         && a.lab == b.lab
         && a.runs_through()
         && b.runs_through()
         && a.touches.is_disjoint(&b.touches)
+        && a.touches.is_disjoint(&b.counts_on)
+        && a.counts_on.is_disjoint(&b.touches)
         && (a.topology.is_none() || b.topology.is_none())
 }
 
@@ -38,6 +40,7 @@ pub fn combine(a: &Fault, b: &Fault) -> Fault {
     both.beside.extend(&b.beside);
     both.leaves.extend(&b.leaves);
     both.touches.extend(b.touches.iter().cloned());
+    both.counts_on.extend(b.counts_on.iter().cloned());
     both.topology = a.topology.clone().or_else(|| b.topology.clone());
     both.tasks.extend(b.tasks.iter().cloned());
     both

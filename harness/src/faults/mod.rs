@@ -77,6 +77,8 @@ pub struct Fault {
     pub leaves: BTreeSet<&'static str>,
     /// Tasks that it leaves out or does otherwise.
     touches: BTreeSet<String>,
+    /// Tasks that it would not show without.
+    counts_on: BTreeSet<String>,
     topology: Option<ChangeTopology>,
     tasks: Vec<ChangeTasks>,
     /// What the lab has to be like for the fault to show, which on AWS is a matter of time.
@@ -98,6 +100,7 @@ impl Fault {
             of: Vec::new(),
             leaves: BTreeSet::new(),
             touches: BTreeSet::new(),
+            counts_on: BTreeSet::new(),
             topology: None,
             tasks: Vec::new(),
             lab: EmbeddedOptions { longest_wait: Some(LONGEST_WAIT), ..EmbeddedOptions::default() },
@@ -131,6 +134,12 @@ impl Fault {
     /// Something wrong is wanted, past validation.
     fn wants(mut self, change: impl Fn(&mut Topology) + Send + Sync + 'static) -> Self {
         self.topology = Some(Arc::new(change));
+        self
+    }
+
+    /// Without a task, or with another in its place, it would not show.
+    fn counts_on(mut self, task: &str) -> Self {
+        self.counts_on.insert(task.to_owned());
         self
     }
 

@@ -37,6 +37,9 @@ fn omission(topology: &Topology, step: &'static Step) -> Option<Fault> {
     if topology.clusters.len() > 2 {
         fault.caught_by.extend(step.omission.caught_by_others);
     }
+    if let Some(undone) = step.omission.undoes {
+        fault = fault.counts_on(&task_id(undone, scope));
+    }
     fault.luck = step.omission.luck;
     fault.may_fail.extend(step.omission.may_fail);
     Some(fault)

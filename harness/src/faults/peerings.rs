@@ -13,6 +13,11 @@ const REQUEST: &str = "create-peering/1-2";
 const ACCEPT: &str = "accept-peering/1-2";
 const STOPPED: [&str; 2] = ["add-routes/1-to-2", "add-routes/2-to-1"];
 
+/// What a connection that has ended is known by where no route leads to it: its state is what keeps one from doing so.
+fn no_longer_active() -> Diagnosed {
+    Diagnosed::between(Own::PeeringNotActive, "vpc-peering-connection")
+}
+
 pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
     let mut faults = vec![
         Fault::new(
@@ -38,6 +43,7 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
             Diagnosed::NoProbeFails,
         )
         .after(REQUEST, |context| async move { request(&context, TWO, ONE, true).await.map(drop) })
+        .counts_on(ACCEPT)
         .caught_by(&["peering-exists"]),
         Fault::new(
             "peering-rejected",
@@ -53,6 +59,7 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
         })
         // Routes to a connection that was rejected are refused.
         .needs(ACCEPT, |_| STOPPED.map(str::to_owned).into())
+        .or_beside_another(&no_longer_active())
         .caught_by(&["peering-exists"]),
         Fault::new(
             "peering-deleted",
@@ -66,8 +73,7 @@ pub(super) fn faults(topology: &Topology) -> Vec<Fault> {
             let delete = clients.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(id);
             delete.send().await.map(drop).map_err(|error| aws_failure("the peering cannot be deleted", &error))
         })
-        // Where no route leads to it, its own state is what keeps one from doing so.
-        .or_beside_another(&Diagnosed::between(Own::PeeringNotActive, "vpc-peering-connection"))
+        .or_beside_another(&no_longer_active())
         .caught_by(&["peering-exists"]),
     ];
     // Within one region it need not be named.

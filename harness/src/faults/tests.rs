@@ -152,6 +152,19 @@ fn a_combination_is_diagnosed_with_the_causes_of_either() {
     assert_eq!(one.diagnosed, fault("nested-zone").diagnosed);
 }
 
+/// What would take away what a fault shows is not combined with it.
+#[rstest]
+#[case("peering-requested-twice", "peering-deleted")]
+#[case("without-deploy-probers", "without-delete-probers")]
+fn faults_that_hide_one_another_are_not_combined(#[case] one: &str, #[case] other: &str) {
+    let all = catalogue(&documented());
+    for it in [one, other, "missing-route"] {
+        assert!(among(&all, it).is_some(), "{it}");
+    }
+    assert!(among(&all, &format!("{one}+{other}")).is_none());
+    assert!(among(&all, &format!("{one}+missing-route")).is_some());
+}
+
 #[test]
 fn observations_of_broken_topologies_are_of_faults_of_the_catalogue() {
     let all = catalogue(&documented());

@@ -123,7 +123,7 @@ pub static DELETE: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "delete", MANIFEST),
     calls: &["kubernetes:delete pods", "kubernetes:delete services"],
     gap: None,
-    omission: Omission::no_probe_fails().caught_by(&["nginx-removed"]),
+    omission: Omission::no_probe_fails().caught_by(&["nginx-removed"]).undoes("deploy-nginx"),
     run: |context, scope| Box::pin(delete(context, scope)),
 };
 

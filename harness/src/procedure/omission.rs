@@ -19,12 +19,22 @@ pub struct Omission {
     pub luck: Option<&'static str>,
     /// Invariants that may fail, to those without luck.
     pub may_fail: &'static [&'static str],
+    /// The step that it undoes: without that there is nothing to undo, and so nothing to show.
+    pub undoes: Option<StepId>,
 }
 
 impl Omission {
     /// What its failed probes are diagnosed with, and nothing that shows it yet.
     pub const fn diagnosed(diagnosed: fn(&Topology, Scope) -> Diagnosed) -> Self {
-        Self { caught_by: &[], caught_by_others: &[], stops: |_, _| Vec::new(), diagnosed, luck: None, may_fail: &[] }
+        Self {
+            caught_by: &[],
+            caught_by_others: &[],
+            stops: |_, _| Vec::new(),
+            diagnosed,
+            luck: None,
+            may_fail: &[],
+            undoes: None,
+        }
     }
 
     /// It makes no probe fail, and nothing shows it yet.
@@ -48,6 +58,12 @@ impl Omission {
     #[must_use]
     pub const fn stops(self, tasks: fn(&Topology, Scope) -> Vec<(StepId, Scope)>) -> Self {
         Self { stops: tasks, ..self }
+    }
+
+    /// The step undoes another for the same scope.
+    #[must_use]
+    pub const fn undoes(self, step: StepId) -> Self {
+        Self { undoes: Some(step), ..self }
     }
 
     /// It is a matter of luck, `why` being what makes it one: these invariants may fail, and no other does.

@@ -45,7 +45,7 @@ pub static DELETE: Step = Step {
     commands: |topology, scope| command(&topology.clusters, scope, "delete"),
     calls: &["kubernetes:delete daemonsets", "kubernetes:list pods"],
     gap: GAP,
-    omission: Omission::no_probe_fails().caught_by(&["nginx-removed"]),
+    omission: Omission::no_probe_fails().caught_by(&["nginx-removed"]).undoes("deploy-probers"),
     run: |context, scope| Box::pin(delete(context, scope)),
 };
 
