@@ -73,6 +73,8 @@ pub(super) fn faults() -> Vec<Fault> {
             Diagnosed::at(Own::CorefileZoneMissing, "configmap", ONE),
         )
         .after(RELOAD, |context| async move { update_add_on(&context).await })
+        // What else was edited is gone, too.
+        .counts_on(EDIT)
         .caught_by(&["corefile-zone"]),
         Fault::new(
             "back-up-after-the-edit",
