@@ -1,0 +1,5 @@
+//! The discovery service of a `TidbCluster`.
+
+pub mod decision;
+#[cfg(test)]
+mod decision_tests;

@@ -1,0 +1,8 @@
+//! Emulated TiDB Operator: its manifests, controller manager and discovery service, and a lint for `TidbCluster`s.
+//!
+//! It runs on the emulated network as the real one runs on a real network: what it knows of PD, TiKV and TiDB it reads
+//! over HTTP from its pod, by name.
+#![deny(unsafe_code)]
+
+pub mod cluster;
+pub mod discovery;
