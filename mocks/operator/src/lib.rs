@@ -6,3 +6,5 @@
 
 pub mod cluster;
 pub mod discovery;
+pub mod lint;
+pub mod manifest;
