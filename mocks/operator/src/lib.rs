@@ -4,7 +4,12 @@
 //! over HTTP from its pod, by name.
 #![deny(unsafe_code)]
 
+pub mod api;
 pub mod cluster;
 pub mod discovery;
+pub mod http;
 pub mod lint;
 pub mod manifest;
+pub mod pd;
+#[cfg(test)]
+mod testing;

@@ -3,3 +3,6 @@
 pub mod decision;
 #[cfg(test)]
 mod decision_tests;
+pub mod server;
+#[cfg(test)]
+mod server_tests;
