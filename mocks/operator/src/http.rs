@@ -117,7 +117,10 @@ where
         };
         let handler = Arc::clone(&handler);
         let service = service_fn(move |request: Request<Incoming>| {
-            let answer = handler(request.method().clone(), request.uri().path().to_owned());
+            let answer = handler(
+                request.method().clone(),
+                request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            );
             async move {
                 let (status, text) = answer.await;
                 let mut response = Response::new(Full::new(Bytes::from(text)));

@@ -6,8 +6,10 @@
 
 pub mod api;
 pub mod cluster;
+pub mod controller_manager;
 pub mod discovery;
 pub mod http;
+pub mod image;
 pub mod lint;
 pub mod manifest;
 pub mod pd;

@@ -66,7 +66,16 @@ fn workload(kind: &str, spec: &Value, errors: &mut Vec<FieldError>) {
     if let Some(replicas) = spec.get("replicas").filter(|replicas| replicas.as_i64().is_some_and(|n| n < 0)) {
         errors.push(FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0"));
     }
-    pod_template("spec.template", &spec["template"], errors);
+    let mut template = spec["template"].clone();
+    // The claims of a StatefulSet are volumes of its pods.
+    let claims = list(spec, "volumeClaimTemplates").map(|(_, claim)| json!({"name": text(claim, "/metadata/name")}));
+    let claims: Vec<Value> = claims.collect();
+    if let (false, Some(pod)) = (claims.is_empty(), template.get_mut("spec").and_then(Value::as_object_mut))
+        && let Some(volumes) = pod.entry("volumes").or_insert_with(|| json!([])).as_array_mut()
+    {
+        volumes.extend(claims);
+    }
+    pod_template("spec.template", &template, errors);
 }
 
 fn pod_template(path: &str, template: &Value, errors: &mut Vec<FieldError>) {

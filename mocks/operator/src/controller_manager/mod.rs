@@ -1,0 +1,115 @@
+//! The program `tidb-controller-manager`: leads by a Lease, then reconciles `TidbCluster`s.
+//!
+//! Simplified: no metrics on port 6060 but an open port; one worker; a change of a StatefulSet is seen at the next
+//! resync, not at once; a leader that loses its Lease exits, as the original does.
+
+mod lease;
+pub mod objects;
+pub mod status;
+pub mod sync;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use acrossk8s_mocks::workloads::Container;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::runtime::{WatchStreamExt as _, watcher};
+
+use crate::api;
+use lease::{Elector, RETRY};
+use sync::{SyncError, Syncer};
+
+/// How often every `TidbCluster` is reconciled without a change.
+pub const RESYNC: Duration = Duration::from_secs(5);
+
+/// Port of the liveness probe.
+const HEALTH_PORT: u16 = 6060;
+
+/// Runs the controller manager until its container has to stop. Returns the exit code.
+pub async fn run(container: Container) -> i32 {
+    let Some(client) = container.api.clone() else {
+        container.log.line("failed to get config: no service account");
+        return 1;
+    };
+    let namespace = container.env.get("NAMESPACE").cloned().unwrap_or_else(|| container.namespace.clone());
+    let flag = |name: &str| container.args.iter().find_map(|arg| arg.trim_start_matches('-').strip_prefix(name));
+    let scoped = flag("cluster-scoped=") != Some("false");
+    let discovery_image = flag("tidb-discovery-image=").unwrap_or(&container.image).to_owned();
+    let _health = match container.host.listen(HEALTH_PORT).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            container.log.line(format!("listen tcp :{HEALTH_PORT}: {error}"));
+            return 1;
+        }
+    };
+    container.ready.send_replace(true);
+    let mut elector = Elector::new(client.clone(), &namespace, &container.pod);
+    let clusters: Api<DynamicObject> = if scoped {
+        Api::all_with(client.clone(), &api::resource())
+    } else {
+        Api::namespaced_with(client.clone(), &namespace, &api::resource())
+    };
+    let syncer = Syncer { container: container.clone(), client, discovery_image };
+    let work = async {
+        while !elector.hold(container.clock.now()).await {
+            container.clock.sleep(RETRY).await;
+        }
+        container.log.line(format!("successfully acquired lease {namespace}/{}", lease::NAME));
+        tokio::select! {
+            () = reconcile(&syncer, &clusters) => {}
+            () = renew(&mut elector, &container) => container.log.line("leader election lost"),
+        }
+    };
+    let code = tokio::select! {
+        () = container.stop.cancelled() => 0,
+        () = work => 1,
+    };
+    container.ready.send_replace(false);
+    code
+}
+
+/// Renews the Lease; ends when another holds it or it ran out.
+async fn renew(elector: &mut Elector, container: &Container) {
+    let mut held = container.clock.now();
+    loop {
+        container.clock.sleep(RETRY).await;
+        let now = container.clock.now();
+        if elector.hold(now).await {
+            held = now;
+        } else if now.saturating_sub(held) >= lease::RENEW_DEADLINE {
+            return;
+        }
+    }
+}
+
+/// Reconciles on every change, and everything on every resync.
+async fn reconcile(syncer: &Syncer, clusters: &Api<DynamicObject>) {
+    let changes = watcher(clusters.clone(), watcher::Config::default()).default_backoff().applied_objects();
+    let mut changes = std::pin::pin!(changes.into_stream());
+    let container = &syncer.container;
+    loop {
+        tokio::select! {
+            change = changes.next() => match change {
+                Some(Ok(object)) => report(container, syncer.sync(object).await),
+                Some(Err(error)) => container.log.line(format!("failed to watch TidbClusters: {error}")),
+                None => return,
+            },
+            () = container.clock.sleep(RESYNC) => match clusters.list(&ListParams::default()).await {
+                Ok(list) => {
+                    for object in list.items {
+                        report(container, syncer.sync(object).await);
+                    }
+                }
+                Err(error) => container.log.line(format!("failed to list TidbClusters: {error}")),
+            },
+        }
+    }
+}
+
+fn report(container: &Container, outcome: Result<(), SyncError>) {
+    if let Err(error) = outcome {
+        container.log.line(format!("TidbCluster: sync failed, requeuing: {error}"));
+    }
+}
