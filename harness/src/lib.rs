@@ -14,6 +14,7 @@ pub mod faults;
 pub mod inside;
 pub mod invariants;
 pub mod journal;
+pub mod lint;
 pub mod observation;
 pub mod procedure;
 pub mod report;

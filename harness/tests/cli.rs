@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 
 mod common;
+mod lint;
 use common::{command, lab_has_ended, only_run, repository, run, text, two_clusters};
 
 /// Waits until the journal of the only run has so many records, or the run has ended.

@@ -38,6 +38,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print the graph of tasks with the document's commands and the API calls, without making any.
     Plan(PlanArgs),
+    /// Judge the manifests of TidbClusters that are to become one TiDB cluster, which the operator does not.
+    Lint(LintArgs),
     /// Observe existing clusters and assert every invariant.
     Verify(VerifyArgs),
     /// Show the path of every probe of an observation, hop by hop, and what stops it.
@@ -157,6 +159,17 @@ pub struct DiagnoseArgs {
     /// Only probes to this cluster, by name.
     #[arg(long, value_name = "CLUSTER")]
     pub to: Option<String>,
+}
+
+/// `lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// A cluster of the scenario and the file with its TidbCluster.
+    #[arg(value_name = "CLUSTER=FILE", required = true)]
+    pub manifests: Vec<String>,
 }
 
 /// `faults`.

@@ -11,6 +11,7 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod host;
 mod lab;
+mod lint;
 mod open_files;
 mod plan;
 mod report;
@@ -105,6 +106,7 @@ fn dispatch(runs: &Path, command: Command) -> Result<ExitCode, CommandError> {
             with_threads(run::run(runs, &args, lab))
         }
         Command::Plan(args) => plan::plan(&args),
+        Command::Lint(args) => lint::lint(&args),
         Command::Verify(args) => with_threads(verify::verify(runs, &args)),
         Command::Diagnose(args) => diagnose::diagnose(runs, &args),
         Command::Faults(args) if args.list => faults::list(&args),

@@ -1,4 +1,4 @@
-//! Emulated TiDB Operator: its manifests, controller manager and discovery service, and a lint for `TidbCluster`s.
+//! Emulated TiDB Operator: its manifests, controller manager and discovery service.
 //!
 //! It runs on the emulated network as the real one runs on a real network: what it knows of PD, TiKV and TiDB it reads
 //! over HTTP from its pod, by name.
@@ -10,7 +10,6 @@ pub mod controller_manager;
 pub mod discovery;
 pub mod http;
 pub mod image;
-pub mod lint;
 pub mod manifest;
 pub mod pd;
 #[cfg(test)]

@@ -1,7 +1,17 @@
 //! The program `tidb-controller-manager`: leads by a Lease, then reconciles `TidbCluster`s.
 //!
-//! Simplified: no metrics on port 6060 but an open port; one worker; a change of a StatefulSet is seen at the next
-//! resync, not at once; a leader that loses its Lease exits, as the original does.
+//! A leader that loses its Lease exits, as the original does.
+//!
+//! Simplified:
+//!
+//! - No metrics on port 6060 but an open port.
+//! - One worker, so that a PD or TiDB that does not answer keeps all `TidbCluster`s waiting for as long as a request may take.
+//! - A change of a StatefulSet is seen at the next resync, not at once.
+//! - What is refused (a scale-in, for example) is a line of the log and no Event.
+//! - After PD could not be read its members are unhealthy, and those of peers and the stores stay as they were last seen.
+//! - PD's leader is handed to the first member, whatever its health; a member that is gone already keeps PD from shrinking.
+//! - A table in a component's `config` is written as JSON.
+//! - Conflict and failure to reach the API count alike when the Lease cannot be renewed.
 
 mod lease;
 pub mod objects;
