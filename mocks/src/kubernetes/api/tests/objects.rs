@@ -310,3 +310,28 @@ async fn lists_come_in_chunks() {
     assert_eq!(revisions.len(), 1);
     assert_eq!(failure(api.list(&ListParams::default().continue_token("?")).await).0, 400);
 }
+
+/// A container may mount what a claim template names, and nothing that there is not.
+#[tokio::test]
+async fn the_claims_of_a_stateful_set_are_volumes_of_its_pods() {
+    let server = server().await;
+    let api: Api<StatefulSet> = Api::default_namespaced(server.client());
+    let mounting = |name: &str, volume: &str| -> StatefulSet {
+        typed(json!({ "metadata": { "name": name }, "spec": {
+            "serviceName": "s",
+            "selector": { "matchLabels": { "app": "s" } },
+            "template": {
+                "metadata": { "labels": { "app": "s" } },
+                "spec": { "containers": [{
+                    "name": "c", "image": "nginx", "volumeMounts": [{ "name": volume, "mountPath": "/data" }],
+                }] },
+            },
+            "volumeClaimTemplates": [{ "metadata": { "name": "data" }, "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } },
+            } }],
+        } }))
+    };
+    create(&api, &mounting("one", "data")).await;
+    let refused = failure(api.create(&PostParams::default(), &mounting("other", "date")).await);
+    assert_eq!(refused.0, 422, "{refused:?}");
+}
