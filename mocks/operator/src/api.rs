@@ -5,9 +5,12 @@ use kube::core::{ApiResource, GroupVersionKind};
 
 use crate::cluster::TidbCluster;
 
+/// The type.
+pub const KIND: &str = "TidbCluster";
+
 /// The resource.
 pub fn resource() -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk("pingcap.com", "v1alpha1", "TidbCluster"))
+    ApiResource::from_gvk(&GroupVersionKind::gvk("pingcap.com", "v1alpha1", KIND))
 }
 
 /// `TidbCluster`s of a namespace.

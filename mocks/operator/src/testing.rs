@@ -1,59 +1,69 @@
-//! A network for tests: hosts by address, names by table, HTTP servers with given answers.
+//! What tests of the operator need: the network of programs' tests with names in it, HTTP servers with given answers, and
+//! an API server that knows the operator's types.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use acrossk8s_mocks::clock::Clock;
-use acrossk8s_mocks::network::{BoxStream, Datagram, Host, Listener};
-use acrossk8s_mocks::workloads::{Container, Log, ResolvConf};
+use acrossk8s_mocks::workloads::dns::{Request, Responder, Server, reply_to};
+use acrossk8s_mocks::workloads::testing::{Net as Hosts, Rig};
+use acrossk8s_mocks::workloads::{Container, ResolvConf};
 use async_trait::async_trait;
-use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record};
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
-type Accepted = (BoxStream, SocketAddrV4);
 /// Answers by method and path.
 pub(crate) type Answers = Arc<Mutex<BTreeMap<String, String>>>;
 
-#[derive(Default)]
-struct State {
-    listeners: BTreeMap<SocketAddrV4, mpsc::UnboundedSender<Accepted>>,
-    names: BTreeMap<String, Ipv4Addr>,
+/// Where the name server is.
+const NAME_SERVER: [u8; 4] = [10, 0, 0, 2];
+
+/// The names that there are.
+#[derive(Clone, Default)]
+struct Names(Arc<Mutex<BTreeMap<String, Ipv4Addr>>>);
+
+#[async_trait]
+impl Responder for Names {
+    async fn respond(&self, request: Request) -> Message {
+        let query = &request.message;
+        let name = query.queries[0].name().clone();
+        let Some(address) = self.0.lock().get(&name.to_ascii()).copied() else {
+            return reply_to(query, ResponseCode::NXDomain);
+        };
+        let mut reply = reply_to(query, ResponseCode::NoError);
+        reply.add_answer(Record::from_rdata(name, 0, RData::A(A(address))));
+        reply
+    }
 }
 
 /// The network.
-#[derive(Clone, Default)]
-pub(crate) struct Net(Arc<Mutex<State>>);
+pub(crate) struct Net {
+    hosts: Hosts,
+    names: Names,
+    _name_server: Server,
+}
 
 impl Net {
+    pub async fn new() -> Self {
+        let (hosts, names) = (Hosts::default(), Names::default());
+        let server = Server::start(&*hosts.host(NAME_SERVER), 53, Arc::new(names.clone())).await;
+        Self { hosts, names, _name_server: server.expect("a name server") }
+    }
+
     pub fn name(&self, name: &str, address: [u8; 4]) {
-        self.0.lock().names.insert(format!("{name}."), address.into());
+        self.names.0.lock().insert(format!("{name}."), address.into());
     }
 
     /// A container at an address.
     pub fn container(&self, address: [u8; 4], api: Option<kube::Client>) -> Container {
         Container {
-            cluster: "k1".to_owned(),
-            namespace: "ns1".to_owned(),
-            pod: "pod".to_owned(),
-            hostname: "pod".to_owned(),
             image: "pingcap/tidb-operator:v1.6.5".to_owned(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            host: Arc::new(TestHost { net: self.clone(), address: address.into() }),
-            resolv_conf: ResolvConf { nameservers: vec![Ipv4Addr::new(10, 0, 0, 2)], search: Vec::new(), ndots: 1 },
-            files: watch::Sender::default().subscribe(),
+            resolv_conf: ResolvConf { nameservers: vec![NAME_SERVER.into()], search: Vec::new(), ndots: 1 },
             api,
-            log: Log::default(),
-            ready: watch::Sender::new(false),
-            clock: Clock::manual(),
-            stop: CancellationToken::new(),
+            ..Rig::new(self.hosts.host(address), &[]).container
         }
     }
 
@@ -72,82 +82,6 @@ impl Net {
         };
         tokio::spawn(async move { crate::http::serve(&container, listener, Arc::new(handler)).await });
         (answers, asked)
-    }
-}
-
-struct TestHost {
-    net: Net,
-    address: Ipv4Addr,
-}
-
-#[async_trait]
-impl Host for TestHost {
-    fn address(&self) -> Ipv4Addr {
-        self.address
-    }
-
-    fn source_for(&self, _: Ipv4Addr) -> Ipv4Addr {
-        self.address
-    }
-
-    async fn listen(&self, port: u16) -> io::Result<Box<dyn Listener>> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.net.0.lock().listeners.insert(SocketAddrV4::new(self.address, port), sender);
-        Ok(Box::new(TestListener(tokio::sync::Mutex::new(receiver))))
-    }
-
-    async fn connect(&self, to: SocketAddrV4) -> io::Result<BoxStream> {
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let (near, far) = tokio::io::duplex(65_536);
-        let state = self.net.0.lock();
-        let listener = state.listeners.get(&to).ok_or_else(refused)?;
-        listener.send((Box::new(far), SocketAddrV4::new(self.address, 40_000))).map_err(|_| refused())?;
-        Ok(Box::new(near))
-    }
-
-    async fn bind(&self, _: u16) -> io::Result<Box<dyn Datagram>> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        Ok(Box::new(NameServer { net: self.net.clone(), sender, receiver: tokio::sync::Mutex::new(receiver) }))
-    }
-
-    async fn echo(&self, _: Ipv4Addr) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct TestListener(tokio::sync::Mutex<mpsc::UnboundedReceiver<Accepted>>);
-
-#[async_trait]
-impl Listener for TestListener {
-    async fn accept(&self) -> io::Result<Accepted> {
-        self.0.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-}
-
-/// A socket behind which a name server answers from the table.
-struct NameServer {
-    net: Net,
-    sender: mpsc::UnboundedSender<(Vec<u8>, SocketAddrV4)>,
-    receiver: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Vec<u8>, SocketAddrV4)>>,
-}
-
-#[async_trait]
-impl Datagram for NameServer {
-    async fn send_to(&self, payload: &[u8], to: SocketAddrV4) -> io::Result<()> {
-        let mut message = Message::from_vec(payload).map_err(io::Error::other)?;
-        let name = message.queries.first().ok_or(io::ErrorKind::InvalidData)?.name().clone();
-        message.metadata.message_type = MessageType::Response;
-        match self.net.0.lock().names.get(&name.to_ascii()) {
-            Some(address) => {
-                message.add_answer(Record::from_rdata(name, 0, RData::A(A(*address))));
-            }
-            None => message.metadata.response_code = ResponseCode::NXDomain,
-        }
-        self.sender.send((message.to_vec().map_err(io::Error::other)?, to)).map_err(io::Error::other)
-    }
-
-    async fn recv_from(&self) -> io::Result<(Vec<u8>, SocketAddrV4)> {
-        self.receiver.lock().await.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 

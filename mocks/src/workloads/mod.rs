@@ -9,8 +9,7 @@ pub mod nginx;
 pub mod real;
 pub mod resolver;
 mod shell;
-#[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod vpc_resolver;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! A network for tests of programs: hosts by address, everything reachable but what is cut.
+//! A network for tests of programs, also of those in other crates: hosts by address, everything reachable but what is cut.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,7 +20,7 @@ type Received = io::Result<(Vec<u8>, SocketAddrV4)>;
 
 /// The network.
 #[derive(Clone, Default)]
-pub(crate) struct Net(Arc<Mutex<State>>);
+pub struct Net(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -154,9 +154,12 @@ impl Datagram for TestSocket {
 }
 
 /// A container under test, with what steers it from outside.
-pub(crate) struct Rig {
+pub struct Rig {
+    /// The container.
     pub container: Container,
+    /// Its files.
     pub files: watch::Sender<Arc<BTreeMap<String, Bytes>>>,
+    /// Whether it is ready.
     pub ready: watch::Receiver<bool>,
 }
 
@@ -195,7 +198,7 @@ impl Rig {
         self.container.log.subscribe().borrow().iter().map(|(_, line)| line.clone()).collect()
     }
 
-    /// Waits until the log holds a line with a text, and returns the line.
+    /// Waits until the log holds a line with a text, and returns the line. Panics after twenty seconds.
     pub async fn logged(&self, text: &str) -> String {
         let mut lines = self.container.log.subscribe();
         let found = tokio::time::timeout(

@@ -6,7 +6,6 @@
 //!
 //! - No metrics on port 6060 but an open port.
 //! - One worker, so that a PD or TiDB that does not answer keeps all `TidbCluster`s waiting for as long as a request may take.
-//! - A change of a StatefulSet is seen at the next resync, not at once.
 //! - What is refused (a scale-in, for example) is a line of the log and no Event.
 //! - After PD could not be read its members are unhealthy, and those of peers and the stores stay as they were last seen.
 //! - PD's leader is handed to the first member, whatever its health; a member that is gone already keeps PD from shrinking.
@@ -23,7 +22,8 @@ mod tests;
 use std::time::Duration;
 
 use acrossk8s_mocks::workloads::Container;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 
@@ -33,6 +33,9 @@ use sync::{SyncError, Syncer};
 
 /// How often every `TidbCluster` is reconciled without a change.
 pub const RESYNC: Duration = Duration::from_secs(5);
+
+/// Selects what the operator makes.
+const MANAGED: &str = "app.kubernetes.io/managed-by=tidb-operator";
 
 /// Port of the liveness probe.
 const HEALTH_PORT: u16 = 6060;
@@ -61,14 +64,17 @@ pub async fn run(container: Container) -> i32 {
     } else {
         Api::namespaced_with(client.clone(), &namespace, &api::resource())
     };
-    let syncer = Syncer { container: container.clone(), client, discovery_image };
+    let syncer = Syncer { container: container.clone(), client: client.clone(), discovery_image };
+    let sets: Api<StatefulSet> =
+        if scoped { Api::all(client.clone()) } else { Api::namespaced(client.clone(), &namespace) };
     let work = async {
         while !elector.hold(container.clock.now()).await {
+            // What is awaited is that another does not renew: nothing tells of what does not happen.
             container.clock.sleep(RETRY).await;
         }
         container.log.line(format!("successfully acquired lease {namespace}/{}", lease::NAME));
         tokio::select! {
-            () = reconcile(&syncer, &clusters) => {}
+            () = reconcile(&syncer, &clusters, sets) => {}
             () = renew(&mut elector, &container) => container.log.line("leader election lost"),
         }
     };
@@ -84,6 +90,7 @@ pub async fn run(container: Container) -> i32 {
 async fn renew(elector: &mut Elector, container: &Container) {
     let mut held = container.clock.now();
     loop {
+        // Renewing is done by the clock: it shows others that this one lives.
         container.clock.sleep(RETRY).await;
         let now = container.clock.now();
         if elector.hold(now).await {
@@ -94,11 +101,14 @@ async fn renew(elector: &mut Elector, container: &Container) {
     }
 }
 
-/// Reconciles on every change, and everything on every resync.
-async fn reconcile(syncer: &Syncer, clusters: &Api<DynamicObject>) {
-    let changes = watcher(clusters.clone(), watcher::Config::default()).default_backoff().applied_objects();
-    let mut changes = std::pin::pin!(changes.into_stream());
+/// Reconciles a `TidbCluster` when it or one of its StatefulSets changes, and all of them on every resync: PD and TiDB,
+/// which are asked over the network, tell nobody of their changes.
+async fn reconcile(syncer: &Syncer, clusters: &Api<DynamicObject>, sets: Api<StatefulSet>) {
     let container = &syncer.container;
+    let own = watcher::Config::default().labels(MANAGED);
+    let mut changes = watcher(clusters.clone(), watcher::Config::default()).default_backoff().applied_objects().boxed();
+    let mut set_changes = watcher(sets, own).default_backoff().applied_objects().boxed();
+    let mut resync = container.clock.now() + RESYNC;
     loop {
         tokio::select! {
             change = changes.next() => match change {
@@ -106,14 +116,22 @@ async fn reconcile(syncer: &Syncer, clusters: &Api<DynamicObject>) {
                 Some(Err(error)) => container.log.line(format!("failed to watch TidbClusters: {error}")),
                 None => return,
             },
-            () = container.clock.sleep(RESYNC) => match clusters.list(&ListParams::default()).await {
-                Ok(list) => {
-                    for object in list.items {
-                        report(container, syncer.sync(object).await);
-                    }
-                }
-                Err(error) => container.log.line(format!("failed to list TidbClusters: {error}")),
+            change = set_changes.next() => match change {
+                Some(Ok(set)) => report(container, syncer.sync_owner(&set).await),
+                Some(Err(error)) => container.log.line(format!("failed to watch StatefulSets: {error}")),
+                None => return,
             },
+            () = container.clock.sleep_until(resync) => {
+                resync = container.clock.now() + RESYNC;
+                match clusters.list(&ListParams::default()).await {
+                    Ok(list) => {
+                        for object in list.items {
+                            report(container, syncer.sync(object).await);
+                        }
+                    }
+                    Err(error) => container.log.line(format!("failed to list TidbClusters: {error}")),
+                }
+            }
         }
     }
 }

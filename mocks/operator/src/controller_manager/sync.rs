@@ -71,6 +71,20 @@ impl Syncer {
         outcome
     }
 
+    /// The same for the `TidbCluster` that a StatefulSet belongs to, if there is one still.
+    ///
+    /// # Errors
+    /// See [`SyncError`].
+    pub async fn sync_owner(&self, set: &StatefulSet) -> Result<(), SyncError> {
+        let owners = set.metadata.owner_references.iter().flatten();
+        let Some(owner) = owners.into_iter().find(|it| it.kind == api::KIND) else { return Ok(()) };
+        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+        match api::clusters(self.client.clone(), namespace).get_opt(&owner.name).await? {
+            Some(object) => self.sync(object).await,
+            None => Ok(()),
+        }
+    }
+
     async fn components(&self, tc: &TidbCluster, status: &mut Status) -> Result<(), SyncError> {
         self.apply(discovery(tc, &self.discovery_image)).await?;
         self.component(tc, status, Kind::Pd, true).await?;

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::await_condition;
 use serde_json::json;
 
-use super::lease::{DURATION, Elector};
+use super::lease::{DURATION, Elector, NAME};
 use super::status::{ScaleIn, pd_available, pd_scale_in, tikv_scale_in};
 use super::sync::Syncer;
+use super::{reconcile, run};
 use crate::api;
 use crate::cluster::{PdMember, Store, TidbCluster, sample};
 use crate::testing::{Net, api_with};
@@ -26,7 +29,7 @@ struct Bench {
 impl Bench {
     async fn new(tc: &TidbCluster) -> Self {
         let (_server, client) = api_with(tc).await;
-        let net = Net::default();
+        let net = Net::new().await;
         let container = net.container([10, 0, 0, 3], Some(client.clone()));
         let syncer =
             Syncer { container, client: client.clone(), discovery_image: "pingcap/tidb-operator:v1.6.5".into() };
@@ -110,6 +113,50 @@ async fn components_follow_one_another_behind_their_gates() {
         (&tc.status.conditions[0]["status"], &tc.status.conditions[0]["reason"]),
         (&json!("True"), &json!("Ready"))
     );
+}
+
+/// Waits until a StatefulSet is there.
+async fn appears(sets: Api<StatefulSet>, name: &str) {
+    let found = await_condition(sets, name, |set: Option<&StatefulSet>| set.is_some());
+    tokio::time::timeout(Duration::from_secs(20), found).await.expect(name).expect("a watch");
+}
+
+#[tokio::test]
+async fn the_program_leads_and_reconciles_until_it_is_stopped() {
+    let bench = Bench::new(&sample("tc1", "ns1", 1)).await;
+    let mut container = bench.net.container([10, 0, 0, 4], Some(bench.client.clone()));
+    container.env.insert("NAMESPACE".to_owned(), "ns1".to_owned());
+    let stop = container.stop.clone();
+    let running = tokio::spawn(run(container));
+    appears(bench.sets(), "tc1-pd").await;
+    let leases: Api<Lease> = Api::namespaced(bench.client.clone(), "ns1");
+    let holder = leases.get(NAME).await.expect("a Lease").spec.and_then(|spec| spec.holder_identity);
+    assert_eq!(holder.as_deref(), Some("pod-1"));
+    stop.cancel();
+    assert_eq!(running.await.expect("an exit code"), 0);
+}
+
+/// The clock stands still, and no TidbCluster is in sight: what follows, follows from the StatefulSet.
+#[tokio::test]
+async fn a_change_of_a_stateful_set_is_followed_without_a_resync() {
+    let bench = Bench::new(&sample("tc1", "ns1", 1)).await;
+    let (answers, _) = bench.net.serve("tc1-pd.ns1.svc.cluster.local", [10, 0, 1, 1], 2379).await;
+    let member = json!({"name": PD, "member_id": 1, "peer_urls": [], "client_urls": [format!("http://{PD}:2379")]});
+    for (path, body) in [
+        ("members", json!({"header": {"cluster_id": 7}, "members": [member], "leader": member})),
+        ("health", json!([{"name": PD, "health": true}])),
+    ] {
+        answers.lock().insert(format!("GET /pd/api/v1/{path}"), body.to_string());
+    }
+    bench.sync().await;
+    let none = api::clusters(bench.client.clone(), "default");
+    tokio::select! {
+        () = reconcile(&bench.syncer, &none, bench.sets()) => panic!("it ends"),
+        () = async {
+            bench.set_ready("tc1-pd").await;
+            appears(bench.sets(), "tc1-tikv").await;
+        } => {}
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn a_joiner_waits_until_the_initial_cluster_answers() {
     tc.spec.cluster =
         Some(ClusterRef { name: "tc1".into(), namespace: "ns1".into(), cluster_domain: "cluster.local".into() });
     let (_server, client) = api_with(&tc).await;
-    let net = Net::default();
+    let net = Net::new().await;
     let mut discovery = net.container([10, 0, 0, 5], Some(client));
     discovery.env.insert("MY_POD_NAMESPACE".to_owned(), "ns2".to_owned());
     let (stop, mut ready) = (discovery.stop.clone(), discovery.ready.subscribe());
@@ -44,7 +44,7 @@ async fn a_joiner_waits_until_the_initial_cluster_answers() {
 #[tokio::test]
 async fn an_initial_cluster_initialises() {
     let (_server, client) = api_with(&sample("tc2", "ns2", 1)).await;
-    let net = Net::default();
+    let net = Net::new().await;
     let mut discovery = net.container([10, 0, 0, 5], Some(client));
     discovery.env.insert("MY_POD_NAMESPACE".to_owned(), "ns2".to_owned());
     let mut ready = discovery.ready.subscribe();
